@@ -1,0 +1,301 @@
+//! What the promise file declares, after it has been checked: every name resolved, every length of time in days.
+
+use model::{
+    CampaignName, Class, Context, Currency, Day, EventName, FieldName, Kind, OfferName, PurposeName, SegmentName,
+    SourceName, TraitName,
+};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+/// The whole promise, valid by construction: only `parse` makes one.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    /// The legal name people see.
+    pub company: String,
+    /// Where people write to.
+    pub contact: String,
+    /// Postal address for message footers.
+    pub address: String,
+    /// House time zone (IANA).
+    pub zone: String,
+    /// House currency.
+    pub currency: Currency,
+    /// Languages of the notice, first is the default.
+    pub languages: Vec<String>,
+    /// Why data is used.
+    pub purposes: BTreeMap<PurposeName, Purpose>,
+    /// Declared ways in.
+    pub sources: BTreeMap<SourceName, Source>,
+    /// Collected or stated fields.
+    pub fields: BTreeMap<FieldName, Field>,
+    /// Events that may be taken.
+    pub events: BTreeMap<EventName, EventPlan>,
+    /// Facts worked out by rule.
+    pub traits: BTreeMap<TraitName, TraitPlan>,
+    /// Segments.
+    pub segments: BTreeMap<SegmentName, SegmentPlan>,
+    /// What may be shown.
+    pub offers: BTreeMap<OfferName, OfferPlan>,
+    /// To whom, by what, when.
+    pub campaigns: BTreeMap<CampaignName, CampaignPlan>,
+    /// The one cap over everything.
+    pub cap: CapPlan,
+    /// What may never be inferred, and the smallest group.
+    pub guard: GuardPlan,
+    /// Versions of the notice, ascending; the last one whose day has come binds.
+    pub notice: NoticePlan,
+    /// Where each declaration stands, for "the promise line that decided": (kind, name) → line.
+    pub lines: BTreeMap<(&'static str, String), u32>,
+    /// SHA-256 of the canonical form.
+    pub hash: [u8; 32],
+}
+
+/// The legal ground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Basis {
+    /// Needed for the service: no switch. In force only through a server key or a mapping that says so.
+    Contract,
+    /// Off until the person says yes.
+    Consent,
+}
+
+/// `[purpose.NAME]`
+#[derive(Debug, Clone)]
+pub struct Purpose {
+    /// Its name.
+    pub name: PurposeName,
+    /// Shown to people word for word.
+    pub says: String,
+    /// The legal ground.
+    pub basis: Basis,
+    /// How much a person may choose to share, least first: level name → names of properties readable at that level.
+    /// Empty = no levels. The level "full" is what a plain yes means.
+    pub levels: Vec<(String, BTreeSet<String>)>,
+}
+
+/// What kind of way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceKind {
+    /// Browsers, with a public write key.
+    Browser,
+    /// The company's server, with a secret key.
+    Server,
+    /// Files, through a reviewed mapping.
+    Import,
+}
+
+/// `[source.NAME]`
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: SourceName,
+    /// What kind.
+    pub kind: SourceKind,
+    /// Origins whose pages may send (browser sources).
+    pub origins: Vec<String>,
+    /// `context.consent` category → purpose; a category of the same name maps by default.
+    pub consent: BTreeMap<String, PurposeName>,
+}
+
+/// How long something is kept and what starts its clock: one *retention class* per distinct (purposes, keep, since).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Retention {
+    /// For which purposes.
+    pub purposes: Vec<PurposeName>,
+    /// For how many days.
+    pub keep_days: i32,
+    /// From when.
+    pub since: Since,
+}
+
+/// What starts a retention clock.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Since {
+    /// When we got it (for a history: when it happened).
+    Receipt,
+    /// The person's latest event of this name.
+    Last(EventName),
+}
+
+/// Short stable id of a retention class: first four bytes of the SHA-256 of its canonical text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RetentionId(pub [u8; 4]);
+
+/// `[field.NAME]`
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name.
+    pub name: FieldName,
+    /// What it holds.
+    pub kind: Kind,
+    /// Allowed texts; empty = any of its kind.
+    pub one_of: Vec<String>,
+    /// Where it comes from, in words people read.
+    pub from: String,
+    /// Stated by the person in the portal.
+    pub stated: bool,
+    /// Purposes, life and clock.
+    pub retention: Retention,
+    /// How sensitive.
+    pub class: Class,
+    /// Part of life.
+    pub context: Context,
+}
+
+/// `[event."NAME"]`
+#[derive(Debug, Clone)]
+pub struct EventPlan {
+    /// Its name.
+    pub name: EventName,
+    /// Purposes, life and clock.
+    pub retention: Retention,
+    /// Declared properties and their kinds.
+    pub has: BTreeMap<String, Kind>,
+    /// Whether it carries order lines (`products` on the wire).
+    pub lines: bool,
+    /// How sensitive.
+    pub class: Class,
+    /// Part of life.
+    pub context: Context,
+}
+
+/// The aggregate behind a trait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aggregate {
+    /// How many events; within the last `window_days`, or within what may be kept.
+    Count {
+        /// Of which event.
+        event: EventName,
+        /// In how many days back, today included.
+        window_days: Option<i32>,
+    },
+    /// Sum of a money or number property.
+    Sum {
+        /// Of which event.
+        event: EventName,
+        /// Which property.
+        property: String,
+        /// In how many days back, today included.
+        window_days: Option<i32>,
+    },
+    /// Days since the latest event.
+    DaysSince {
+        /// Of which event.
+        event: EventName,
+    },
+    /// Days since the first event that may still be kept.
+    DaysSinceFirst {
+        /// Of which event.
+        event: EventName,
+    },
+}
+
+/// `[trait.NAME]`
+#[derive(Debug, Clone)]
+pub struct TraitPlan {
+    /// Its name.
+    pub name: TraitName,
+    /// What is computed.
+    pub is: Aggregate,
+    /// For which purposes it may be read.
+    pub purposes: Vec<PurposeName>,
+    /// The recipe in words a person can read, e.g. "how many orders you placed in the last 90 days".
+    pub says: String,
+}
+
+/// `[segment.NAME]`
+#[derive(Debug, Clone)]
+pub struct SegmentPlan {
+    /// Its name.
+    pub name: SegmentName,
+    /// For which purpose its members may be addressed.
+    pub purpose: PurposeName,
+    /// Under which purpose people may be counted (as a number of at least `smallest_group`) before consent is looked at.
+    pub counted_for: Option<PurposeName>,
+    /// The rule, as written.
+    pub who: String,
+    /// Traits and fields the rule reads.
+    pub reads: BTreeSet<String>,
+}
+
+/// `[offer.NAME]`
+#[derive(Debug, Clone)]
+pub struct OfferPlan {
+    /// Its name.
+    pub name: OfferName,
+    /// Headline (mail subject, placement title): never names an item or a fact.
+    pub title: String,
+    /// Text with `{item}` and `{trait}` slots.
+    pub says: String,
+    /// The reason line, with `{trait}`, `{item}`, `{because}` slots.
+    pub why: String,
+    /// Code to redeem, if any.
+    pub code: Option<String>,
+    /// Link people follow.
+    pub link: String,
+    /// Whether an item is picked for the person.
+    pub picks_item: bool,
+    /// Facts that `says` and `why` name.
+    pub reads: BTreeSet<String>,
+    /// Page placements where it may stand.
+    pub placements: Vec<String>,
+}
+
+/// How a campaign reaches people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChannelKind {
+    /// E-mail.
+    Email,
+    /// A placement on a page, through `POST /v1/decide`.
+    Page,
+}
+
+/// `[campaign.NAME]`
+#[derive(Debug, Clone)]
+pub struct CampaignPlan {
+    /// Its name.
+    pub name: CampaignName,
+    /// To which segment.
+    pub to: SegmentName,
+    /// Offers to choose from.
+    pub offers: Vec<OfferName>,
+    /// By which channels.
+    pub by: Vec<ChannelKind>,
+    /// Share held out, in thousandths (10 % = 100).
+    pub hold_out_permille: u16,
+    /// Event that counts as success in the report, and within how many days after.
+    pub goal: (EventName, i32),
+}
+
+/// `[cap.default]`
+#[derive(Debug, Clone)]
+pub struct CapPlan {
+    /// At most this many messages …
+    pub at_most: u32,
+    /// … in this many days.
+    pub per_days: i32,
+    /// Quiet from (minute of day) …
+    pub quiet_from: u16,
+    /// … until (minute of day), in the person's zone. Equal = no quiet hours.
+    pub quiet_until: u16,
+}
+
+/// `[guard]`
+#[derive(Debug, Clone)]
+pub struct GuardPlan {
+    /// Traits of life that may not be inferred.
+    pub never_infer: Vec<String>,
+    /// No segment, count or offer below this many people. At least 50.
+    pub smallest_group: u32,
+}
+
+/// `[notice]`
+#[derive(Debug, Clone)]
+pub struct NoticePlan {
+    /// Which version this file is.
+    pub version: u32,
+    /// From which day it binds.
+    pub starts: Day,
+    /// How long before a change people are told.
+    pub tell_people_before_days: i32,
+}

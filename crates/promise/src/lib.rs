@@ -1,0 +1,18 @@
+//! The promise file: what a company says it will do with people's data, parsed, checked, judged and told.
+//!
+//! One file, `promise.toml`, is the plan for everything else: sources, fields, events, purposes, traits, segments,
+//! offers, campaigns, caps, notices. This room reads it ([`parse`]), reports mistakes with their place ([`diagnostic`]),
+//! turns it into typed declarations ([`declaration`]), derives what has to be reviewed ([`artefact`]), decides purely who
+//! may read what ([`judge`]), evaluates rules for one person ([`rule`]), and writes the plain-English notice ([`notice`]).
+//! It opens no file, no socket, and asks no clock.
+//!
+//! To add one more key to the promise file: the raw form in `parse/raw.rs`, the typed form in [`declaration`], its checks
+//! with an `FL` code in `parse/check.rs` and a long text in `explain/`, the JSON Schema in `schema.rs`, a golden error.
+
+pub mod artefact;
+pub mod declaration;
+pub mod judge;
+
+pub use artefact::{Artefact, ArtefactKind, ReviewRole, Terms};
+pub use declaration::*;
+pub use judge::{Refusal, RefusalReason, Relation, Standing, Verdict, judge, judge_fact};
