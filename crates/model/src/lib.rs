@@ -23,7 +23,9 @@ pub use chance::Rng;
 pub use consent::{ConsentStatus, Method, Words};
 pub use event::{Event, EventKind, LineItem, Trust};
 pub use fact::{Awareness, Class, Context, Fact, FactName, Provenance};
-pub use id::{ArtefactId, DecisionId, EventId, HouseId, ItemCode, MessageId, ProfileId, ProfileKind};
+pub use id::{
+    ArtefactId, ConsentId, DecisionId, EventId, HouseId, ItemCode, MessageId, ProfileId, ProfileKind, RequestId,
+};
 pub use money::{Currency, Money};
 pub use name::{
     CampaignName, EventName, FieldName, OfferName, PurposeName, SegmentName, SourceName, StaffName, TraitName,

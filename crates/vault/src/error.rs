@@ -1,0 +1,105 @@
+//! What can go wrong in the vault, in words for the operator. Never a personal value.
+
+use std::path::PathBuf;
+
+/// An error of the vault.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The queue is full: try again soon.
+    #[error("the committer's queue is full")]
+    Busy,
+    /// The vault was closed, or the committer stopped after a failed sync.
+    #[error("the vault is closed")]
+    Closed,
+    /// The disk has no room left for anything but urgent commands.
+    #[error("the disk is full: only opt-outs and erasures are taken")]
+    DiskFull,
+    /// A record is larger than its limit.
+    #[error("{what} has {bytes} bytes; the limit is {limit}")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// How large.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// Another process has the data folder open.
+    #[error("another process has {path} open; stop it, or choose another --data folder")]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder was written by another version.
+    #[error("{path} has format {found}, this program reads format {known}; see `fineline upgrade --check`")]
+    Version {
+        /// The folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// There is no data folder here.
+    #[error("{path} is not a fineline data folder; `fineline init` makes one")]
+    NoHouse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is one already.
+    #[error("{path} already holds a house")]
+    HouseExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The root key does not open this folder. Nothing was written.
+    #[error("the root key at {path} does not open this data folder; nothing was written")]
+    WrongRoot {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The root key file can be read by others.
+    #[error("the root key at {path} can be read by others (mode {mode:o}); run `chmod 600` on it")]
+    RootReadable {
+        /// The key file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A stored record cannot be read as what it should be.
+    #[error("damaged record in {keyspace}: {what}; run `fineline fsck`")]
+    Damaged {
+        /// Which keyspace or file.
+        keyspace: &'static str,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The tombstone file is missing or older than the store.
+    #[error(
+        "the tombstone file is missing or older than the store: refusing to serve, so that nobody erased comes back"
+    )]
+    Tombstones,
+    /// The engine failed.
+    #[error("the {engine} engine failed")]
+    Engine {
+        /// Which.
+        engine: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file of the data folder could not be read or written.
+    #[error("{doing} {path}")]
+    File {
+        /// What was being done ("reading", "syncing").
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The cipher refused: wrong key, moved or changed record.
+    #[error("a sealed record does not open where it lies")]
+    Seal,
+}

@@ -1,0 +1,710 @@
+//! What crosses the vault's wall: inputs of commands and views that a permit opens. Plain data; the storage forms are
+//! `format`'s own.
+
+use crate::permit::Disclosed;
+use model::{
+    ArtefactId, At, CampaignName, Class, ConsentId, ConsentStatus, Day, DecisionId, EventId, EventKind, EventName,
+    Fact, FieldName, ItemCode, LineItem, MessageId, Method, Money, OfferName, ProfileId, PurposeName, RequestId,
+    SegmentName, SourceName, Trust, Value, Words,
+};
+use promise::{ChannelKind, Refusal, RefusalReason};
+use std::collections::BTreeMap;
+
+// ── intake ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// What kind of identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IdentifierKind {
+    /// The company's own id of a person (`userId`).
+    User,
+    /// A browser's id (`anonymousId`).
+    Anonymous,
+    /// An e-mail address.
+    Email,
+}
+
+/// An identifier as a door received it. `Debug` redacts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identifier {
+    /// What kind.
+    pub kind: IdentifierKind,
+    /// At most 512 bytes; compared byte for byte, e-mail addresses in lower case.
+    pub value: String,
+}
+
+impl std::fmt::Debug for Identifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identifier({:?}, …)", self.kind)
+    }
+}
+
+/// About whom a door speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// Already known here.
+    Profile(ProfileId),
+    /// By the identifiers that came along; at least one. A browser's `userId` is dropped before (a claim, not a key).
+    Identifiers {
+        /// From a server key or a mapping only.
+        user: Option<Identifier>,
+        /// A browser.
+        anonymous: Option<Identifier>,
+    },
+}
+
+/// One event from a door: parsed, minimised, not yet judged.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// About whom.
+    pub subject: Subject,
+    /// Which call.
+    pub kind: EventKind,
+    /// Declared event name.
+    pub name: EventName,
+    /// Declared source.
+    pub source: SourceName,
+    /// How far it is believed.
+    pub trust: Trust,
+    /// When it happened, clamped.
+    pub occurred_at: At,
+    /// Date in the source, when shifted.
+    pub source_day: Option<Day>,
+    /// Declared properties.
+    pub properties: BTreeMap<String, Value>,
+    /// Order lines.
+    pub lines: Vec<LineItem>,
+    /// Declared fields given along (identify traits).
+    pub fields: Vec<(FieldName, Value)>,
+    /// When and how the person was told of what this event tells us: notice version served.
+    pub told_version: Option<u32>,
+    /// What `context.consent` says: may narrow only, or allow measuring a device.
+    pub consent: BTreeMap<PurposeName, bool>,
+    /// Makes the event's id and its dedup key. Wire: the client's `messageId`. Import: made of source values.
+    pub message_key: MessageKey,
+}
+
+/// How repeats are recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageKey {
+    /// The client's message id; seen twice within 7 days from the same source = [`Outcome::Repeated`].
+    Wire(String),
+    /// A key made from source values: the same key meets the stored event again, lines are united by [`LineItem::row`].
+    History([u8; 16]),
+}
+
+/// What became of one event. Exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored.
+    Kept {
+        /// As this event.
+        event: EventId,
+        /// About this profile.
+        profile: ProfileId,
+    },
+    /// Had been stored before; nothing changed.
+    Repeated,
+    /// Not stored.
+    Refused {
+        /// Why.
+        reason: OutcomeReason,
+        /// The promise line that decided.
+        line: Option<u32>,
+    },
+}
+
+/// Why an event was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OutcomeReason {
+    /// No purpose of this event is in force for this person.
+    NoPurpose,
+    /// Neither id came along.
+    NoSubject,
+    /// The person was erased; this is from before, or came without a newer consent.
+    Erased,
+    /// The person said "leave me alone".
+    Restrained,
+    /// Outlived already.
+    Expired,
+    /// On the Never list.
+    Never,
+    /// The event is not declared.
+    UndeclaredEvent,
+    /// Not readable as what it should be.
+    Malformed,
+    /// Above a size limit.
+    TooLarge,
+}
+
+impl OutcomeReason {
+    /// The word in metrics and pages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoPurpose => "no_purpose",
+            Self::NoSubject => "no_subject",
+            Self::Erased => "erased",
+            Self::Restrained => "restrained",
+            Self::Expired => "expired",
+            Self::Never => "never",
+            Self::UndeclaredEvent => "undeclared_event",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// An answer about one purpose.
+#[derive(Debug, Clone)]
+pub struct ConsentChange {
+    /// About whom. An unknown browser that says yes becomes a device profile; an unknown one that says no leaves nothing.
+    pub subject: Subject,
+    /// Through which source.
+    pub source: Option<SourceName>,
+    /// Which purpose.
+    pub purpose: PurposeName,
+    /// The answer.
+    pub status: ConsentStatus,
+    /// How much, for a purpose with levels.
+    pub level: Option<String>,
+    /// The words shown.
+    pub words: Words,
+    /// By which act.
+    pub method: Method,
+    /// The notice version shown.
+    pub notice_version: u32,
+    /// Made up for a demonstration (mapping); screens say so.
+    pub made_up: bool,
+}
+
+/// What a consent change or reduction led to.
+#[derive(Debug, Clone)]
+pub struct ConsentAnswer {
+    /// About whom; `None` when nothing was stored.
+    pub profile: Option<ProfileId>,
+    /// The ledger entry.
+    pub consent: Option<ConsentId>,
+    /// The signed receipt (flattened JWS, JSON); for an urgent change first with a promise of inclusion.
+    pub receipt: Option<String>,
+    /// When nothing was stored: why.
+    pub refusal: Option<OutcomeReason>,
+}
+
+/// Facts to write about one person.
+#[derive(Debug, Clone)]
+pub struct FactWrite {
+    /// About whom.
+    pub person: ProfileId,
+    /// The writer's artefact (portal page, model).
+    pub artefact: ArtefactId,
+    /// The fact; `expires_at`, `purposes`, class and context are set from the promise by the vault.
+    pub fact: Option<Fact>,
+    /// Or: this fact is gone.
+    pub remove: Option<model::FactName>,
+    /// For derived facts: the earliest expiry among the inputs.
+    pub inputs_expire_at: Option<At>,
+}
+
+/// A thing the company sells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Code.
+    pub code: ItemCode,
+    /// Words people read.
+    pub title: String,
+    /// Its group (by which it is counted when the item itself is too rare).
+    pub group: String,
+    /// Sensitivity.
+    pub class: Class,
+    /// Usual price.
+    pub price: Option<Money>,
+}
+
+/// One line sold to nobody known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnonymousSale {
+    /// Row key from source values.
+    pub row: u64,
+    /// Invoice it belongs to, hashed.
+    pub invoice: [u8; 16],
+    /// When, shifted.
+    pub occurred_at: At,
+    /// What, how many, at what price.
+    pub line: LineItem,
+    /// Declared event whose retention applies.
+    pub event: EventName,
+}
+
+/// Totals of sales of nobody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AnonymousSales {
+    /// Lines.
+    pub n_lines: u64,
+    /// Sum in micros.
+    pub micros: i64,
+}
+
+/// A tie between profiles.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// The browser.
+    pub anonymous: Identifier,
+    /// The person.
+    pub user: Identifier,
+    /// By which proof.
+    pub proof: JoinProof,
+    /// When.
+    pub at: At,
+}
+
+/// What makes a join true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinProof {
+    /// A server key said so.
+    ServerKey,
+    /// The person did it in the portal.
+    OwnAct,
+    /// Nothing: a claim. Stored, without effect.
+    Claim,
+}
+
+// ── deciding and sending ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/// One step of a decision, in order: what was asked, and the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The rule's word ("segment", "hold_out", "cap", "item").
+    pub rule: String,
+    /// Passed or not.
+    pub passed: bool,
+    /// The reason word when it did not.
+    pub reason: Option<RefusalReason>,
+}
+
+/// One fact as it was read for a decision, with all that is needed to explain it without the store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FactRead {
+    /// The fact itself, as read.
+    pub fact: Fact,
+    /// Names of everything it rests on, all the way down.
+    pub ancestors: Vec<String>,
+    /// Share of its life used, in percent.
+    pub life_used_percent: u8,
+    /// The sentence in which it appears names it.
+    pub label: String,
+}
+
+impl std::fmt::Debug for FactRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FactRead({})", self.label)
+    }
+}
+
+/// Everything behind one decision. Ordered; same input, same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// Facts actually read, in order of reading.
+    pub facts: Vec<FactRead>,
+    /// Rules passed and failed, in order.
+    pub steps: Vec<Step>,
+    /// The offer's texts as reviewed: title, says, why.
+    pub texts: [String; 3],
+    /// Slot values for the texts that are not facts: item and because titles, code.
+    pub slots: BTreeMap<String, String>,
+    /// Probability with which this was chosen, in millionths.
+    pub propensity_micros: u32,
+    /// Whether the item was personal, of the item's group, or popular.
+    pub basis: ItemBasis,
+    /// How many people share the combination used (segment rule ∧ anchor purchase).
+    pub shared_by: u32,
+    /// Exposure class of the channel ("private_mail", "page").
+    pub exposure: String,
+    /// Hash of the promise in force.
+    pub promise: [u8; 32],
+    /// Notice version in force.
+    pub notice_version: u32,
+}
+
+/// What the choice of an item rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ItemBasis {
+    /// One anchor purchase of this person.
+    Purchase,
+    /// The group of that purchase, because fewer than the smallest group share the purchase.
+    Group,
+    /// What many buy.
+    Popular,
+    /// The person stated it.
+    Stated,
+    /// No item.
+    None,
+}
+
+/// A decision to record.
+#[derive(Debug, Clone)]
+pub struct NewDecision {
+    /// Its id.
+    pub id: DecisionId,
+    /// About whom.
+    pub person: ProfileId,
+    /// The campaign's artefact.
+    pub artefact: ArtefactId,
+    /// The campaign.
+    pub campaign: CampaignName,
+    /// The person's wishes as of the reading.
+    pub consent_seq: u64,
+    /// Chosen offer; none when held out or nothing fits.
+    pub offer: Option<OfferName>,
+    /// Chosen item.
+    pub item: Option<ItemCode>,
+    /// In the group that is left alone.
+    pub held_out: bool,
+    /// By which channel.
+    pub channel: ChannelKind,
+    /// For mail: not before this instant (quiet hours).
+    pub send_at: Option<At>,
+    /// Which run of the campaign: one decision per person and run.
+    pub run: u32,
+    /// Everything behind it.
+    pub trace: Trace,
+}
+
+/// A decision as its person (or its campaign) may read it.
+#[derive(Debug)]
+pub struct DecisionView<'p> {
+    /// Its id.
+    pub id: DecisionId,
+    /// When.
+    pub at: At,
+    /// Campaign.
+    pub campaign: CampaignName,
+    /// Offer.
+    pub offer: Option<OfferName>,
+    /// Item.
+    pub item: Option<ItemCode>,
+    /// Left alone to measure.
+    pub held_out: bool,
+    /// By which channel.
+    pub channel: ChannelKind,
+    /// Everything behind it.
+    pub trace: Disclosed<'p, Trace>,
+    /// How the message ended, if there was one ("waiting", "sent", "refused: …", "failed: …").
+    pub message_state: Option<String>,
+}
+
+/// One message that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// The message.
+    pub message: MessageId,
+    /// Its decision.
+    pub decision: DecisionId,
+    /// To whom.
+    pub person: ProfileId,
+    /// Under which artefact its address and trace may be read.
+    pub artefact: ArtefactId,
+    /// Tries so far.
+    pub n_attempts: u32,
+    /// When it became due.
+    pub due_at: At,
+}
+
+/// One try at sending, committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Of which message.
+    pub message: MessageId,
+    /// To whom.
+    pub person: ProfileId,
+    /// The person's wishes as of the commit: for the second look.
+    pub consent_seq: u64,
+    /// Which try, from 1.
+    pub n: u32,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The relay took it.
+    Sent,
+    /// Not now: again at this instant. The word names why ("relay_down", "relay_busy", "quiet_hours").
+    Later {
+        /// Why.
+        why: &'static str,
+        /// When again.
+        at: At,
+    },
+    /// Never ("address_refused", "message_refused", "gave_up").
+    Failed {
+        /// Why.
+        why: &'static str,
+    },
+    /// The second look refused.
+    Refused(Refusal),
+}
+
+/// What a person takes back with one tap, no sign-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reduction {
+    /// Half as often.
+    Less,
+    /// Back to the company's cap (undo within 7 days).
+    UndoLess,
+    /// Never this item again, nor offers of this kind.
+    NotThis {
+        /// Offer turned down.
+        offer: OfferName,
+        /// Item turned down.
+        item: Option<ItemCode>,
+    },
+    /// No more messages for the purpose of this campaign (withdraws).
+    Stop {
+        /// The purpose.
+        purpose: PurposeName,
+        /// Words shown.
+        words: Words,
+        /// By which act.
+        method: Method,
+    },
+    /// Leave me alone: everything but what law requires; survives erasure.
+    LeaveMeAlone,
+}
+
+/// Contact so far and its limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContactState {
+    /// Instants of messages in the cap's window, oldest first.
+    pub sent_at: Vec<At>,
+    /// The person's own limit: at most this many in the cap's days; `None` = the company's.
+    pub at_most: Option<u32>,
+    /// The person's zone, if known.
+    pub zone: Option<String>,
+    /// Offers and items turned down.
+    pub turned_down: Vec<String>,
+}
+
+/// What a message token opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenTarget {
+    /// The person.
+    pub person: ProfileId,
+    /// The decision whose why it opens, while that lasts (30 days).
+    pub decision: Option<DecisionId>,
+    /// The decision it was made for (for reductions).
+    pub made_for: DecisionId,
+    /// The campaign's artefact.
+    pub artefact: ArtefactId,
+}
+
+/// A campaign in numbers. Counts of people; buyers counted within the goal's days after their own decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CampaignNumbers {
+    /// Decided to contact.
+    pub n_treated: u64,
+    /// Left alone to measure.
+    pub n_held_out: u64,
+    /// Of the treated: a message was sent.
+    pub n_sent: u64,
+    /// Buyers among the treated / the held out (both counted from the decision on).
+    pub n_buyers: [u64; 2],
+    /// Goal events among the treated / the held out.
+    pub n_goals: [u64; 2],
+    /// Refusals by reason word.
+    pub refused: BTreeMap<String, u64>,
+    /// Waiting, by reason word.
+    pub waiting: BTreeMap<String, u64>,
+    /// By basis of the item.
+    pub basis: BTreeMap<String, u64>,
+    /// Withdrawals and "less" within 14 days of a message.
+    pub n_reduced: u64,
+}
+
+// ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A fact with who read it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FactView {
+    /// The fact.
+    pub fact: Fact,
+    /// Where it came from, in words ("checkout form", "your orders").
+    pub from: String,
+    /// Which artefacts read it in the last 30 days, with counts.
+    pub read_by: Vec<(String, u32)>,
+}
+
+/// An event as a permit opens it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EventView {
+    /// Ours.
+    pub event: model::Event,
+    /// From this instant on it does not exist.
+    pub expires_at: At,
+    /// Which of its purposes are in force.
+    pub purposes: Vec<PurposeName>,
+}
+
+impl std::fmt::Debug for FactView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FactView(…)")
+    }
+}
+
+impl std::fmt::Debug for EventView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventView(…)")
+    }
+}
+
+/// One answer of the person, as stored.
+#[derive(Debug, Clone)]
+pub struct LedgerEntry {
+    /// Its id.
+    pub id: ConsentId,
+    /// Purpose.
+    pub purpose: PurposeName,
+    /// Answer.
+    pub status: ConsentStatus,
+    /// Level.
+    pub level: Option<String>,
+    /// Words shown.
+    pub words: Words,
+    /// By which act.
+    pub method: Method,
+    /// Notice version.
+    pub notice_version: u32,
+    /// Made up for a demonstration.
+    pub made_up: bool,
+    /// Signed receipt (flattened JWS, JSON), with its proof once the log has it.
+    pub receipt: String,
+}
+
+/// How often one artefact read this person's facts on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UseCount {
+    /// On which day.
+    pub day: Day,
+    /// Artefact's declared name.
+    pub artefact: String,
+    /// For which purpose.
+    pub purpose: Option<PurposeName>,
+    /// How often.
+    pub n: u32,
+}
+
+/// A member of staff opened this person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaffRead {
+    /// When.
+    pub at: At,
+    /// Who.
+    pub staff: String,
+    /// The reason they gave.
+    pub reason: String,
+}
+
+/// What a permit has read, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Facts, as read.
+    pub facts: Vec<Fact>,
+    /// Segments asked, with the answer.
+    pub segments: Vec<(SegmentName, bool)>,
+    /// Events read: name and how many.
+    pub events: Vec<(EventName, u32)>,
+}
+
+// ── rights and house ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// How to erase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erasure {
+    /// Keys sealed 24 h to the recovery key (a wrongful erasure can be undone), then gone.
+    WithinADay,
+    /// The person, strongly signed in, said "now".
+    Now,
+}
+
+/// What an erasure led to.
+#[derive(Debug, Clone)]
+pub struct ErasureAnswer {
+    /// The request on record.
+    pub request: RequestId,
+    /// Signed receipt: only what is certain.
+    pub receipt: String,
+    /// From this day on unrecoverable from every place we know.
+    pub unrecoverable_on: Day,
+}
+
+/// What a rotation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// The new version.
+    pub version: u32,
+    /// Rows re-wrapped.
+    pub n_rows: u64,
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Records.
+    pub n_records: u64,
+    /// Day secrets.
+    pub n_day_secrets: u64,
+}
+
+/// A member of staff reviewed an artefact.
+#[derive(Debug, Clone)]
+pub struct Review {
+    /// Which artefact.
+    pub artefact: ArtefactId,
+    /// Who.
+    pub staff: String,
+    /// In which role.
+    pub role: String,
+    /// When.
+    pub at: At,
+}
+
+/// An artefact and whether it may run.
+#[derive(Debug, Clone)]
+pub struct ArtefactState {
+    /// Its id.
+    pub id: ArtefactId,
+    /// Kind word and declared name.
+    pub kind: promise::ArtefactKind,
+    /// Declared name.
+    pub name: String,
+    /// Who reviewed it, and when.
+    pub reviewed: Vec<(String, At)>,
+    /// May run.
+    pub is_effective: bool,
+}
+
+/// Something staff did.
+#[derive(Debug, Clone)]
+pub struct StaffAct {
+    /// Who.
+    pub staff: String,
+    /// What ("opened_person", "started_campaign", …).
+    pub act: &'static str,
+    /// About whom, if about one person: shown to that person.
+    pub person: Option<ProfileId>,
+    /// The reason they gave, at most 200 characters.
+    pub reason: String,
+    /// When.
+    pub at: At,
+}
+
+/// One entry of the one log, without any personal value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntryView {
+    /// Position of its batch.
+    pub batch: u64,
+    /// When.
+    pub at: At,
+    /// What kind of entry ("consent", "decision", "review", "erase", …).
+    pub kind: String,
+    /// Hash, hex.
+    pub hash: String,
+}
