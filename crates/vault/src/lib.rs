@@ -20,6 +20,7 @@ pub mod permit;
 pub mod projection;
 pub mod record;
 pub mod snapshot;
+pub mod trace;
 
 pub use error::VaultError;
 pub use permit::{Disclosed, Permit, PermitSet};
