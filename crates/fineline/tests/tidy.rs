@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/fineline lies two below the root").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("crates/fineline lies two below the root")
+        .to_owned()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads the sources it judges")]
@@ -142,15 +146,21 @@ const OPENERS: &[(&str, &[&str], &[&str])] = &[
         &["std::fs::", "fs::File", "File::open", "File::create", "OpenOptions", "read_dir"],
         &["crates/vault/src/", "crates/fineline/src/"],
     ),
-    ("the system's clock", &["SystemTime::now", "Timestamp::now", "Instant::now", "Zoned::now"], &[
-        "crates/fineline/src/",
-    ]),
-    ("the system's chance", &["SystemRandom", "thread_rng", "getrandom"], &[
-        "crates/fineline/src/chance.rs",
-        "crates/vault/src/key/",
-        "crates/vault/src/receipt.rs",
-        "crates/deliver/src/dkim.rs",
-    ]),
+    (
+        "the system's clock",
+        &["SystemTime::now", "Timestamp::now", "Instant::now", "Zoned::now"],
+        &["crates/fineline/src/"],
+    ),
+    (
+        "the system's chance",
+        &["SystemRandom", "thread_rng", "getrandom"],
+        &[
+            "crates/fineline/src/chance.rs",
+            "crates/vault/src/key/",
+            "crates/vault/src/receipt.rs",
+            "crates/deliver/src/dkim.rs",
+        ],
+    ),
     ("an engine", &["fjall::", "redb::"], &["crates/vault/src/engine/"]),
 ];
 
@@ -169,8 +179,7 @@ fn openers_out_of_place(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn d27_only_the_named_files_open_files_sockets_clocks_and_engines() {
-    let wrong: Vec<String> =
-        product_files().iter().flat_map(|(path, text)| openers_out_of_place(path, text)).collect();
+    let wrong: Vec<String> = product_files().iter().flat_map(|(path, text)| openers_out_of_place(path, text)).collect();
     assert_eq!(wrong, Vec::<String>::new());
     let planted = "fn leak() { let _ = std::fs::read(\"data/store\"); }";
     assert_eq!(openers_out_of_place("crates/decide/src/leak.rs", planted).len(), 1);
@@ -180,7 +189,11 @@ fn d27_only_the_named_files_open_files_sockets_clocks_and_engines() {
 fn a_permit_is_made_in_one_place_only() {
     let made: Vec<String> = product_files()
         .iter()
-        .filter(|(_, text)| code_lines(text).any(|line| line.trim_start().starts_with("Permit {") || line.contains("= Permit {") || line.contains("Ok(Permit {")))
+        .filter(|(_, text)| {
+            code_lines(text).any(|line| {
+                line.trim_start().starts_with("Permit {") || line.contains("= Permit {") || line.contains("Ok(Permit {")
+            })
+        })
         .map(|(path, _)| path.clone())
         .collect();
     assert!(
@@ -191,7 +204,10 @@ fn a_permit_is_made_in_one_place_only() {
 
 #[test]
 fn at_least_fourteen_files_must_not_compile() {
-    let n = tracked().iter().filter(|path| path.starts_with("crates/vault/tests/compile_fail/") && path.ends_with(".rs")).count();
+    let n = tracked()
+        .iter()
+        .filter(|path| path.starts_with("crates/vault/tests/compile_fail/") && path.ends_with(".rs"))
+        .count();
     assert!(n >= 14, "only {n} compile-fail files");
 }
 
@@ -224,9 +240,7 @@ fn no_thing_without_a_home() {
     let homeless = ["util", "utils", "common", "helper", "helpers", "misc", "shared"];
     let found: Vec<String> = tracked()
         .into_iter()
-        .filter(|path| {
-            path.split('/').any(|part| homeless.contains(&part.split('.').next().unwrap_or_default()))
-        })
+        .filter(|path| path.split('/').any(|part| homeless.contains(&part.split('.').next().unwrap_or_default())))
         .collect();
     assert_eq!(found, Vec::<String>::new());
 }
@@ -252,7 +266,14 @@ fn exceptions_to_lints_give_a_reason() {
 #[test]
 fn nothing_names_a_machine_or_a_registry_host() {
     // Spelled in pieces so that this file does not name them either.
-    let needles = [["/work", "/main"], ["/work", "/shared"], ["/tmp", "/wt/"], ["registry.npm", "js.org"], ["files.python", "hosted.org"], ["static.crates", ".io"]];
+    let needles = [
+        ["/work", "/main"],
+        ["/work", "/shared"],
+        ["/tmp", "/wt/"],
+        ["registry.npm", "js.org"],
+        ["files.python", "hosted.org"],
+        ["static.crates", ".io"],
+    ];
     let mut wrong = Vec::new();
     for path in tracked() {
         let lock_of_cargo = path == "Cargo.lock";
@@ -277,6 +298,7 @@ const LICENCES: &[&str] = &[
     "MIT-0",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
+    "BlueOak-1.0.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "ISC",
@@ -302,7 +324,9 @@ fn every_crate_has_a_licence_that_may_enter() {
     let metadata = metadata();
     let wrong: Vec<String> = list(&metadata, "packages")
         .filter(|package| !licence_may_enter(text(package, "license")))
-        .map(|package| format!("{} {}: {:?}", text(package, "name"), text(package, "version"), text(package, "license")))
+        .map(|package| {
+            format!("{} {}: {:?}", text(package, "name"), text(package, "version"), text(package, "license"))
+        })
         .collect();
     assert_eq!(wrong, Vec::<String>::new());
     assert!(!licence_may_enter("AGPL-3.0") && !licence_may_enter("MIT AND GPL-2.0") && !licence_may_enter(""));
@@ -330,17 +354,25 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// Names of all tests in the tree: Rust functions, browser and client test titles that begin with a row id.
+/// Names of all tests in the tree that begin with a row id: Rust functions, titles of browser and client tests.
 fn test_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for path in tracked() {
-        let of_browser = path.starts_with("tests/") && (path.ends_with(".ts") || path.ends_with(".mjs") || path.ends_with(".py") || path.ends_with(".sh"));
-        if !path.ends_with(".rs") && !of_browser {
-            continue;
-        }
+        let marks: &[&str] = match path.rsplit('.').next() {
+            Some("rs") => &["fn "],
+            Some("mjs" | "ts") if path.starts_with("tests/") => &["test('", "test(`"],
+            _ => continue,
+        };
         let text = read(&root().join(&path));
-        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        names.extend(words.filter(|word| row_id(word).is_some()).map(str::to_owned));
+        for line in code_lines(&text) {
+            for mark in marks {
+                let Some((_, rest)) = line.split_once(mark) else { continue };
+                let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+                if row_id(name).is_some() {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
     }
     names
 }
