@@ -1,15 +1,20 @@
 //! Anything that may use personal data: canonical bytes, SHA-256 id, and the terms it was reviewed with.
 
-use model::{ArtefactId, PurposeName};
-use std::collections::BTreeSet;
+use crate::canonical::{Canonical, hash};
+use crate::declaration::{CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Promise, SegmentPlan, TraitPlan};
+use crate::lookup::all_names;
+use model::{ArtefactId, Kind, PurposeName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What kind of thing wants to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ArtefactKind {
     /// A campaign with its offers.
     Campaign,
-    /// A segment's rule.
+    /// A segment's rule: its members, for the purpose they may be addressed for.
     Segment,
+    /// The number of a segment's matches before consent is looked at, under `counted_for`: a number, never a list.
+    Count,
     /// A trait's rule.
     Trait,
     /// A model (item-to-item).
@@ -38,6 +43,8 @@ pub enum ReviewRole {
 pub struct Terms {
     /// The purpose it acts for; `None` only for the person's own right of access (the portal).
     pub purpose: Option<PurposeName>,
+    /// Further purposes, each of which is enough alone (traits and models serve several).
+    pub or: Vec<PurposeName>,
     /// Names of fields, traits and events it may read. Reading another is refused.
     pub reads: BTreeSet<String>,
     /// Properties of events it may read (subject to the person's level).
@@ -59,4 +66,215 @@ pub struct Artefact {
     pub review: ReviewRole,
     /// The bytes that were reviewed.
     pub canonical: Vec<u8>,
+}
+
+impl ArtefactKind {
+    /// The word used in canonical bytes, records and pages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Campaign => "campaign",
+            Self::Segment => "segment",
+            Self::Count => "count",
+            Self::Trait => "trait",
+            Self::Model => "model",
+            Self::Export => "export",
+            Self::Page => "page",
+            Self::Mapping => "mapping",
+        }
+    }
+}
+
+impl Artefact {
+    /// The name of the page where people see everything about themselves.
+    pub const PORTAL: &'static str = "portal";
+    /// The name of the page where staff answer a person's request.
+    pub const DESK: &'static str = "desk";
+    /// The name of the item-to-item model.
+    pub const ITEMS: &'static str = "items";
+
+    fn new(
+        kind: ArtefactKind,
+        name: &str,
+        terms: Terms,
+        review: ReviewRole,
+        body: impl FnOnce(&mut Canonical),
+    ) -> Self {
+        let mut out = Canonical::new("artefact");
+        out.line("kind", kind.as_str()).line("name", name);
+        out.lines("purpose", terms.purposes().map(PurposeName::as_str));
+        out.lines("reads", &terms.reads).lines("properties", &terms.properties);
+        body(&mut out);
+        let canonical = out.into_bytes();
+        let id = ArtefactId::from_bytes(hash(&canonical));
+        Self { id, kind, name: name.to_owned(), terms, review, canonical }
+    }
+
+    /// Whether this is the person's own page: the only one that acts for no purpose of the company.
+    #[must_use]
+    pub fn is_portal(&self) -> bool {
+        self.is_page(Self::PORTAL)
+    }
+
+    /// Whether this is the desk, where staff act on the person's behalf.
+    #[must_use]
+    pub fn is_desk(&self) -> bool {
+        self.is_page(Self::DESK)
+    }
+
+    fn is_page(&self, name: &str) -> bool {
+        let built_in = self.kind == ArtefactKind::Page && self.review == ReviewRole::BuiltIn;
+        built_in && self.terms.purpose.is_none() && self.name == name
+    }
+
+    /// An import mapping: `bytes` are the mapping file's own, `purpose` is the one it acts for, `writes` are the fields
+    /// and events it fills, `properties` the event properties. One reviewer.
+    #[must_use]
+    pub fn of_mapping(
+        name: &str,
+        bytes: &[u8],
+        purpose: PurposeName,
+        writes: BTreeSet<String>,
+        properties: BTreeSet<String>,
+    ) -> Self {
+        let terms = Terms { purpose: Some(purpose), or: Vec::new(), reads: writes, properties };
+        Self::new(ArtefactKind::Mapping, name, terms, ReviewRole::One, |out| {
+            out.line("file", String::from_utf8_lossy(bytes)).line("sha256", model::id::base32(&hash(bytes)));
+        })
+    }
+}
+
+impl Terms {
+    /// Every purpose that is enough alone.
+    pub fn purposes(&self) -> impl Iterator<Item = &PurposeName> {
+        self.purpose.iter().chain(&self.or)
+    }
+}
+
+impl Promise {
+    /// See [`Artefact::of_mapping`].
+    #[must_use]
+    pub fn mapping_artefact(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        purpose: PurposeName,
+        writes: BTreeSet<String>,
+        properties: BTreeSet<String>,
+    ) -> Artefact {
+        Artefact::of_mapping(name, bytes, purpose, writes, properties)
+    }
+
+    /// The declaration behind a name that an artefact reads: when its meaning changes, so does the artefact.
+    fn write_meaning(&self, name: &str, out: &mut Canonical) {
+        if let Some(field) = self.fields.get(name) {
+            field.write(out);
+        }
+        if let Some(plan) = self.traits.get(name) {
+            plan.write(out);
+        }
+        if let Some(event) = self.events.get(name) {
+            event.write(out);
+        }
+        if name == CandidatesPlan::NAME
+            && let Some(candidates) = &self.candidates
+        {
+            candidates.retention.write(out);
+            candidates.events.iter().for_each(|event| self.write_meaning(event.as_str(), out));
+        }
+    }
+
+    fn declared(&self, kind: ArtefactKind, name: &str, terms: Terms, body: impl FnOnce(&mut Canonical)) -> Artefact {
+        let meaning = terms.clone();
+        Artefact::new(kind, name, terms, ReviewRole::One, |out| {
+            body(out);
+            for purpose in meaning.purposes().filter_map(|purpose| self.purposes.get(purpose)) {
+                purpose.write(out);
+            }
+            meaning.reads.iter().for_each(|name| self.write_meaning(name, out));
+        })
+    }
+
+    fn of_segment(&self, segment: &SegmentPlan) -> impl Iterator<Item = Artefact> {
+        let terms = |purpose: &PurposeName| Terms {
+            purpose: Some(purpose.clone()),
+            or: Vec::new(),
+            reads: segment.reads.clone(),
+            properties: BTreeSet::new(),
+        };
+        let of = |kind, purpose| self.declared(kind, segment.name.as_str(), terms(purpose), |out| segment.write(out));
+        let members = of(ArtefactKind::Segment, &segment.purpose);
+        let count = segment.counted_for.as_ref().map(|purpose| of(ArtefactKind::Count, purpose));
+        std::iter::once(members).chain(count)
+    }
+
+    fn of_campaign(&self, campaign: &CampaignPlan) -> Option<Artefact> {
+        let segment = self.segments.get(&campaign.to)?;
+        let purpose = &segment.purpose;
+        let mut reads = segment.reads.clone();
+        reads.extend(campaign.offers_in(self).flat_map(|offer| offer.reads.iter().cloned()));
+        let picks_item = campaign.offers_in(self).any(|offer| offer.picks_item);
+        if picks_item {
+            reads.insert(CandidatesPlan::NAME.to_owned());
+        }
+        let by_mail = campaign.by.contains(&ChannelKind::Email);
+        let for_purpose = self.fields.values().filter(|field| field.retention.purposes.contains(purpose));
+        let needed = for_purpose.filter(|field| (by_mail && field.kind == Kind::Email) || field.stated);
+        reads.extend(needed.map(|field| field.name.as_str().to_owned()));
+        let line_properties = EventPlan::LINE_PROPERTIES.iter().map(|name| (*name).to_owned());
+        let properties = if picks_item { line_properties.collect() } else { BTreeSet::new() };
+        let terms = Terms { purpose: Some(purpose.clone()), or: Vec::new(), reads, properties };
+        Some(self.declared(ArtefactKind::Campaign, campaign.name.as_str(), terms, |out| {
+            campaign.write(out);
+            segment.write(out);
+            campaign.offers_in(self).for_each(|offer| offer.write(out));
+        }))
+    }
+
+    fn of_trait(&self, plan: &TraitPlan) -> Option<Artefact> {
+        let (first, or) = plan.purposes.split_first()?;
+        let terms = Terms {
+            purpose: Some(first.clone()),
+            or: or.to_vec(),
+            reads: BTreeSet::from([plan.is.event().as_str().to_owned()]),
+            properties: plan.is.property().map(str::to_owned).into_iter().collect(),
+        };
+        Some(self.declared(ArtefactKind::Trait, plan.name.as_str(), terms, |out| plan.write(out)))
+    }
+
+    fn of_model(&self, candidates: &CandidatesPlan) -> Option<Artefact> {
+        let (first, or) = candidates.purposes.split_first()?;
+        let terms = Terms {
+            purpose: Some(first.clone()),
+            or: or.to_vec(),
+            reads: candidates.events.iter().map(|event| event.as_str().to_owned()).collect(),
+            properties: EventPlan::LINE_PROPERTIES.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        Some(self.declared(ArtefactKind::Model, Artefact::ITEMS, terms, |out| {
+            out.line("method", "item-to-item from orders; popularity as fallback");
+        }))
+    }
+
+    fn of_page(&self, name: &'static str) -> Artefact {
+        let properties = self.events.values().flat_map(|event| event.has.keys().cloned());
+        let lines = EventPlan::LINE_PROPERTIES.iter().map(|name| (*name).to_owned());
+        let terms = Terms {
+            purpose: None,
+            or: Vec::new(),
+            reads: all_names(self),
+            properties: properties.chain(lines).collect(),
+        };
+        Artefact::new(ArtefactKind::Page, name, terms, ReviewRole::BuiltIn, |_| {})
+    }
+}
+
+/// Everything in a promise that has to be reviewed, and what is built in.
+pub(crate) fn of(promise: &Promise) -> BTreeMap<ArtefactId, Artefact> {
+    let segments = promise.segments.values().flat_map(|segment| promise.of_segment(segment));
+    let campaigns = promise.campaigns.values().filter_map(|campaign| promise.of_campaign(campaign));
+    let traits = promise.traits.values().filter_map(|plan| promise.of_trait(plan));
+    let model = promise.candidates.iter().filter_map(|candidates| promise.of_model(candidates));
+    let pages = [promise.of_page(Artefact::PORTAL), promise.of_page(Artefact::DESK)];
+    let all = segments.chain(campaigns).chain(traits).chain(model).chain(pages);
+    all.map(|artefact| (artefact.id, artefact)).collect()
 }

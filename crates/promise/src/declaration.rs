@@ -1,11 +1,12 @@
 //! What the promise file declares, after it has been checked: every name resolved, every length of time in days.
 
+use crate::artefact::Artefact;
+use crate::rule::Rule;
 use model::{
-    CampaignName, Class, Context, Currency, Day, EventName, FieldName, Kind, OfferName, PurposeName, SegmentName,
-    SourceName, TraitName,
+    ArtefactId, CampaignName, Class, Context, Currency, Day, EventName, FieldName, Kind, OfferName, PurposeName,
+    SegmentName, SourceName, TraitName,
 };
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The whole promise, valid by construction: only `parse` makes one.
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ pub struct Promise {
     pub currency: Currency,
     /// Languages of the notice, first is the default.
     pub languages: Vec<String>,
-    /// Why data is used.
+    /// Why people's data is used.
     pub purposes: BTreeMap<PurposeName, Purpose>,
     /// Declared ways in.
     pub sources: BTreeMap<SourceName, Source>,
@@ -46,8 +47,12 @@ pub struct Promise {
     pub notice: NoticePlan,
     /// Where each declaration stands, for "the promise line that decided": (kind, name) → line.
     pub lines: BTreeMap<(&'static str, String), u32>,
-    /// SHA-256 of the canonical form.
+    /// SHA-256 of the canonical form: spaces, comments and order do not change it.
     pub hash: [u8; 32],
+    /// The candidate items per person, declared by any offer that picks an item.
+    pub candidates: Option<CandidatesPlan>,
+    pub(crate) artefacts: BTreeMap<ArtefactId, Artefact>,
+    pub(crate) retentions: BTreeMap<RetentionId, Retention>,
 }
 
 /// The legal ground.
@@ -64,10 +69,14 @@ pub enum Basis {
 pub struct Purpose {
     /// Its name.
     pub name: PurposeName,
-    /// Shown to people word for word.
+    /// Shown to people word for word, in the default language.
     pub says: String,
+    /// The same in the other languages of the notice.
+    pub says_in: BTreeMap<String, String>,
     /// The legal ground.
     pub basis: Basis,
+    /// The notice version since which the purpose reads as it does now: older answers do not cover it.
+    pub since_notice: u32,
     /// How much a person may choose to share, least first: level name → names of properties readable at that level.
     /// Empty = no levels. The level "full" is what a plain yes means.
     pub levels: Vec<(String, BTreeSet<String>)>,
@@ -159,6 +168,11 @@ pub struct EventPlan {
     pub context: Context,
 }
 
+impl EventPlan {
+    /// What every order line carries besides quantity and price; levels name these like properties.
+    pub const LINE_PROPERTIES: [&'static str; 2] = ["item", "group"];
+}
+
 /// The aggregate behind a trait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Aggregate {
@@ -201,6 +215,27 @@ pub struct TraitPlan {
     pub purposes: Vec<PurposeName>,
     /// The recipe in words a person can read, e.g. "how many orders you placed in the last 90 days".
     pub says: String,
+    /// The same in the other languages of the notice.
+    pub says_in: BTreeMap<String, String>,
+    /// What kind of value it is: a number, or money for a sum of money.
+    pub kind: Kind,
+}
+
+/// The implicit trait "candidates": items for a person, best first, each with the purchase that speaks for it. Declared
+/// by any offer that picks an item; a ranking, inferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CandidatesPlan {
+    /// Purposes of the campaigns that pick items.
+    pub purposes: Vec<PurposeName>,
+    /// The events with lines that it rests on.
+    pub events: BTreeSet<EventName>,
+    /// The shortest life among those events.
+    pub retention: Retention,
+}
+
+impl CandidatesPlan {
+    /// The name under which the ranking is written and read.
+    pub const NAME: &'static str = "candidates";
 }
 
 /// `[segment.NAME]`
@@ -214,6 +249,8 @@ pub struct SegmentPlan {
     pub counted_for: Option<PurposeName>,
     /// The rule, as written.
     pub who: String,
+    /// The rule, parsed.
+    pub rule: Rule,
     /// Traits and fields the rule reads.
     pub reads: BTreeSet<String>,
 }
@@ -229,6 +266,12 @@ pub struct OfferPlan {
     pub says: String,
     /// The reason line, with `{trait}`, `{item}`, `{because}` slots.
     pub why: String,
+    /// `says` in the other languages of the notice.
+    pub says_in: BTreeMap<String, String>,
+    /// `why` in the other languages of the notice.
+    pub why_in: BTreeMap<String, String>,
+    /// `title` in the other languages of the notice.
+    pub title_in: BTreeMap<String, String>,
     /// Code to redeem, if any.
     pub code: Option<String>,
     /// Link people follow.

@@ -1,8 +1,8 @@
 //! The pure verdict: may this artefact read about this person, and may it read this fact. Opens nothing.
 
 use crate::artefact::Artefact;
-use crate::declaration::Promise;
-use model::{At, ConsentStatus, Fact, PurposeName};
+use crate::declaration::{Basis, EventPlan, Field, Promise};
+use model::{At, Class, ConsentStatus, Fact, Provenance, PurposeName, Trust, Value};
 use std::collections::BTreeMap;
 
 /// What is known about one person's wishes when a verdict is asked for.
@@ -48,6 +48,8 @@ pub enum RefusalReason {
     SaidNo,
     /// The person said yes and took it back.
     Withdrawn,
+    /// There was a yes, but it is no longer valid: ended by us, outlived, or found not to have been one.
+    AnswerLapsed,
     /// No contract relation.
     NoContract,
     /// The notice that covers this has not reached the person, or is not in force yet.
@@ -118,6 +120,7 @@ impl RefusalReason {
             Self::NeverAsked => "never_asked",
             Self::SaidNo => "said_no",
             Self::Withdrawn => "withdrawn",
+            Self::AnswerLapsed => "answer_lapsed",
             Self::NoContract => "no_contract",
             Self::NotTold => "not_told",
             Self::NotInTerms => "not_in_terms",
@@ -155,11 +158,29 @@ pub enum Verdict {
 /// May this artefact read about this person at all?
 #[must_use]
 pub fn judge(promise: &Promise, artefact: &Artefact, standing: &Standing, now: At) -> Verdict {
-    let _ = (promise, artefact, standing, now);
-    unimplemented!()
+    if standing.erased {
+        return Verdict::No(Refusal::because(RefusalReason::NoSuchPerson));
+    }
+    if artefact.is_portal() {
+        return Verdict::Yes { level: None };
+    }
+    if standing.restrained {
+        return Verdict::No(Refusal::because(RefusalReason::Restrained));
+    }
+    if artefact.is_desk() {
+        return Verdict::Yes { level: None };
+    }
+    let mut refusal = None;
+    for purpose in artefact.terms.purposes() {
+        match promise.in_force(purpose, standing, now) {
+            Ok(level) => return Verdict::Yes { level: level.map(str::to_owned) },
+            Err(no) => refusal = refusal.or(Some(no)),
+        }
+    }
+    Verdict::No(refusal.unwrap_or(Refusal::because(RefusalReason::UnknownArtefact)))
 }
 
-/// May it read this fact? Asked after [`judge`] said yes.
+/// May it read this fact? Asked after [`judge`] said yes; asks it again, so that the order of calls opens nothing.
 ///
 /// # Errors
 /// The refusal.
@@ -170,6 +191,180 @@ pub fn judge_fact(
     fact: &Fact,
     now: At,
 ) -> Result<(), Refusal> {
-    let _ = (promise, artefact, standing, fact, now);
-    unimplemented!()
+    if let Verdict::No(refusal) = judge(promise, artefact, standing, now) {
+        return Err(refusal);
+    }
+    let no = |reason| Err(Refusal { reason, purpose: artefact.terms.purpose.clone(), line: None });
+    if fact.class >= Class::Never {
+        return no(RefusalReason::Guarded);
+    }
+    if now >= fact.expires_at {
+        return no(RefusalReason::Expired);
+    }
+    if artefact.is_portal() {
+        return Ok(());
+    }
+    if !artefact.terms.reads.contains(fact.name.as_str()) {
+        return no(RefusalReason::NotInTerms);
+    }
+    if fact.class >= Class::Sensitive {
+        return no(RefusalReason::Guarded);
+    }
+    let told = fact.told_at.is_some_and(|told_at| told_at <= now);
+    if !told || fact.notice_version > promise.binding_notice(now) {
+        return no(RefusalReason::NotTold);
+    }
+    if artefact.is_desk() {
+        return Ok(());
+    }
+    let declared = promise.fact_purposes(&fact.name).unwrap_or(&[]);
+    let mut refusal = None;
+    for purpose in artefact.terms.purposes() {
+        let reason = match promise.in_force(purpose, standing, now) {
+            Err(_) => continue,
+            Ok(_) if !fact.purposes.contains(purpose) || !declared.contains(purpose) => RefusalReason::OtherPurpose,
+            Ok(level) if !within_level(promise, purpose, level, fact) => RefusalReason::AboveLevel,
+            Ok(_) => return Ok(()),
+        };
+        let line = promise.line("purpose", purpose.as_str());
+        refusal = refusal.or(Some(Refusal { reason, purpose: Some(purpose.clone()), line }));
+    }
+    Err(refusal.unwrap_or(Refusal::because(RefusalReason::OtherPurpose)))
+}
+
+/// A fact tells what it is called, what it rests on, and, when it is a ranking of items, items.
+fn within_level(promise: &Promise, purpose: &PurposeName, level: Option<&str>, fact: &Fact) -> bool {
+    let Some(purpose) = promise.purposes.get(purpose) else { return false };
+    let rests_on: &[String] = match &fact.provenance {
+        Provenance::Derived { ancestors } | Provenance::Inferred { ancestors } => ancestors,
+        Provenance::Provided { .. } | Provenance::Observed { .. } | Provenance::ThirdParty { .. } => &[],
+    };
+    let items = matches!(fact.value, Value::Ranking(_)).then_some("item");
+    let names = std::iter::once(fact.name.as_str()).chain(rests_on.iter().map(String::as_str)).chain(items);
+    names.into_iter().all(|name| purpose.level_allows(level, name))
+}
+
+impl Promise {
+    /// Whether a purpose is in force for a person: the chosen level (`None` = the fullest), or why not.
+    ///
+    /// # Errors
+    /// The refusal, with the line of the purpose.
+    pub fn in_force<'s>(
+        &self,
+        purpose: &PurposeName,
+        standing: &'s Standing,
+        now: At,
+    ) -> Result<Option<&'s str>, Refusal> {
+        let no = |reason| {
+            let line = self.line("purpose", purpose.as_str());
+            Err(Refusal { reason, purpose: Some(purpose.clone()), line })
+        };
+        if standing.erased {
+            return no(RefusalReason::NoSuchPerson);
+        }
+        if standing.restrained {
+            return no(RefusalReason::Restrained);
+        }
+        let Some(declared) = self.purposes.get(purpose) else { return no(RefusalReason::UnknownArtefact) };
+        let relation = standing.relations.get(purpose);
+        match (declared.basis, relation) {
+            (Basis::Contract, Some(relation)) if relation.status.is_given() => Ok(None),
+            (Basis::Contract, _) => no(RefusalReason::NoContract),
+            (Basis::Consent, None) => no(RefusalReason::NeverAsked),
+            (Basis::Consent, Some(relation)) => match relation.status {
+                ConsentStatus::Given => {
+                    let covers = declared.since_notice..=self.binding_notice(now);
+                    let told = standing.told_version >= declared.since_notice;
+                    if told && covers.contains(&relation.notice_version) && relation.at <= now {
+                        Ok(relation.level.as_deref())
+                    } else {
+                        no(RefusalReason::NotTold)
+                    }
+                }
+                ConsentStatus::Unknown | ConsentStatus::Requested | ConsentStatus::Deferred => {
+                    no(RefusalReason::NeverAsked)
+                }
+                ConsentStatus::Refused => no(RefusalReason::SaidNo),
+                ConsentStatus::Withdrawn => no(RefusalReason::Withdrawn),
+                ConsentStatus::Revoked | ConsentStatus::Expired | ConsentStatus::Invalidated => {
+                    no(RefusalReason::AnswerLapsed)
+                }
+            },
+        }
+    }
+
+    /// Whether an event property may be read at the person's level of a purpose.
+    #[must_use]
+    pub fn may_see_property(&self, purpose: &PurposeName, level: Option<&str>, property: &str) -> bool {
+        self.purposes.get(purpose).is_some_and(|purpose| purpose.level_allows(level, property))
+    }
+
+    /// The declared purposes under which an event may be stored for this person, or why it is not stored at all.
+    ///
+    /// A consent purpose counts only by the ledger; a contract purpose only from the company's server or a mapping.
+    ///
+    /// # Errors
+    /// The refusal of the first purpose, with its promise line: nothing may be stored.
+    pub fn intake_purposes(
+        &self,
+        event: &EventPlan,
+        trust: Trust,
+        standing: &Standing,
+        now: At,
+    ) -> Result<Vec<PurposeName>, Refusal> {
+        self.intake(&event.retention.purposes, trust, standing, now)
+    }
+
+    /// The same for a field that somebody gives.
+    ///
+    /// # Errors
+    /// As [`Promise::intake_purposes`].
+    pub fn intake_field_purposes(
+        &self,
+        field: &Field,
+        trust: Trust,
+        standing: &Standing,
+        now: At,
+    ) -> Result<Vec<PurposeName>, Refusal> {
+        self.intake(&field.retention.purposes, trust, standing, now)
+    }
+
+    fn intake(
+        &self,
+        purposes: &[PurposeName],
+        trust: Trust,
+        standing: &Standing,
+        now: At,
+    ) -> Result<Vec<PurposeName>, Refusal> {
+        let mut in_force = Vec::new();
+        let mut refusal = None;
+        for purpose in purposes {
+            match self.intake_purpose(purpose, trust, standing, now) {
+                Ok(()) => in_force.push(purpose.clone()),
+                // "They said no" tells more than "no contract", so a later refusal about consent wins.
+                Err(no) if refusal.is_none() || no.reason != RefusalReason::NoContract => refusal = Some(no),
+                Err(_) => {}
+            }
+        }
+        match refusal {
+            Some(no) if in_force.is_empty() => Err(no),
+            None if in_force.is_empty() => Err(Refusal::because(RefusalReason::OtherPurpose)),
+            _ => Ok(in_force),
+        }
+    }
+
+    fn intake_purpose(&self, purpose: &PurposeName, trust: Trust, standing: &Standing, now: At) -> Result<(), Refusal> {
+        let basis = self.purposes.get(purpose).map(|purpose| purpose.basis);
+        let trusted = matches!(trust, Trust::Server | Trust::Import);
+        let line = || self.line("purpose", purpose.as_str());
+        let no = |reason| Err(Refusal { reason, purpose: Some(purpose.clone()), line: line() });
+        match basis {
+            _ if standing.erased => no(RefusalReason::NoSuchPerson),
+            _ if standing.restrained => no(RefusalReason::Restrained),
+            // The order itself is what makes the contract, so no earlier relation is asked for.
+            Some(Basis::Contract) if trusted => Ok(()),
+            Some(Basis::Contract) => no(RefusalReason::NoContract),
+            Some(Basis::Consent) | None => self.in_force(purpose, standing, now).map(|_| ()),
+        }
+    }
 }

@@ -9,10 +9,21 @@
 //! To add one more key to the promise file: the raw form in `parse/raw.rs`, the typed form in [`declaration`], its checks
 //! with an `FL` code in `parse/check.rs` and a long text in `explain/`, the JSON Schema in `schema.rs`, a golden error.
 
+pub mod aggregate;
 pub mod artefact;
+mod canonical;
 pub mod declaration;
+pub mod diagnostic;
+pub mod fixture;
+pub mod guard;
 pub mod judge;
+mod lookup;
+mod parse;
+pub mod rule;
 
 pub use artefact::{Artefact, ArtefactKind, ReviewRole, Terms};
 pub use declaration::*;
+pub use diagnostic::{Diagnostic, Report, Severity, Style};
 pub use judge::{Refusal, RefusalReason, Relation, Standing, Verdict, judge, judge_fact};
+pub use parse::{DECLARATIONS_MAX, FILE_BYTES_MAX, parse, parse_with_warnings};
+pub use rule::{Rule, RuleError, RuleMistake, RuleValue};

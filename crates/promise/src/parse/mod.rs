@@ -1,0 +1,241 @@
+//! From the text of a promise file to a checked [`Promise`], or to all of its mistakes at once.
+//!
+//! The TOML tree with its byte spans is read by [`read`]; each of the other files checks one group of sections. A name
+//! counts as declared as soon as it has a section, so that one mistake is reported once and not at every use.
+
+mod house;
+mod kept;
+mod offered;
+mod purpose;
+mod read;
+mod words;
+
+use crate::artefact;
+use crate::canonical;
+use crate::declaration::{Promise, Retention, RetentionId};
+use crate::diagnostic::{Diagnostic, Report, Severity};
+use model::Kind;
+use read::{Findings, Section};
+use std::collections::{BTreeMap, BTreeSet};
+use toml::de::DeTable;
+
+/// Largest promise file, in bytes.
+pub const FILE_BYTES_MAX: usize = 256 * 1024;
+/// Most declarations of one sort.
+pub const DECLARATIONS_MAX: usize = 1_000;
+
+/// Reads a promise file; on success its warnings are in the second part.
+///
+/// # Errors
+/// A [`Report`] with every mistake, errors and warnings.
+pub fn parse_with_warnings(file_name: &str, text: &str) -> Result<(Promise, Report), Report> {
+    let mut findings = Findings::new(text);
+    let promise = read_file(text, &mut findings);
+    let mut report = Report { file_name: file_name.to_owned(), diagnostics: findings.into_diagnostics() };
+    let key = |diagnostic: &Diagnostic| (diagnostic.span.start, diagnostic.code);
+    report.diagnostics.sort_by_key(key);
+    report.diagnostics.dedup();
+    match promise {
+        Some(promise) if report.n_errors() == 0 => Ok((promise, report)),
+        _ => Err(report),
+    }
+}
+
+/// Reads a promise file.
+///
+/// # Errors
+/// A [`Report`] with every mistake, errors and warnings.
+pub fn parse(file_name: &str, text: &str) -> Result<Promise, Report> {
+    parse_with_warnings(file_name, text).map(|(promise, _)| promise)
+}
+
+fn read_file(text: &str, findings: &mut Findings<'_>) -> Option<Promise> {
+    if text.len() > FILE_BYTES_MAX {
+        let title = format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len());
+        findings.error("FL006", 0..1, title, "split nothing, shorten it");
+        return None;
+    }
+    let (document, mistakes) = DeTable::parse_recoverable(text);
+    for mistake in &mistakes {
+        let span = mistake.span().unwrap_or(0..1);
+        let message = mistake.message().replace('\n', "; ");
+        findings.error("FL001", span, "this is not TOML".to_owned(), message);
+    }
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let root = Section::root(document.get_ref(), findings);
+    let names = Names::collect(&root, findings);
+    Draft { findings, root: &root, names, languages: Vec::new() }.read()
+}
+
+/// Every name that has a section, whether or not the section is right.
+struct Names {
+    sections: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+/// The sections that hold declarations by name.
+const NAMED: [&str; 8] = ["purpose", "source", "field", "event", "trait", "segment", "offer", "campaign"];
+
+impl Names {
+    fn collect(root: &Section<'_>, findings: &mut Findings<'_>) -> Self {
+        let mut sections = BTreeMap::new();
+        for section in NAMED {
+            let children = root.children(section, findings);
+            if let Some(child) = children.get(DECLARATIONS_MAX) {
+                let title = format!("more than {DECLARATIONS_MAX} [{section}.*] sections");
+                findings.error("FL006", child.span.clone(), title, "this one is too many");
+            }
+            sections.insert(section, children.iter().map(|child| child.name.clone()).collect());
+        }
+        Self { sections }
+    }
+
+    fn of(&self, section: &str) -> &BTreeSet<String> {
+        static NONE: BTreeSet<String> = BTreeSet::new();
+        self.sections.get(section).unwrap_or(&NONE)
+    }
+
+    fn has(&self, section: &str, name: &str) -> bool {
+        self.of(section).contains(name)
+    }
+}
+
+/// What is known while the sections are read, one group after the other.
+struct Draft<'d, 'f, 's> {
+    findings: &'f mut Findings<'s>,
+    root: &'d Section<'d>,
+    names: Names,
+    languages: Vec<String>,
+}
+
+impl Draft<'_, '_, '_> {
+    fn read(mut self) -> Option<Promise> {
+        let house = self.house();
+        let notice = self.notice();
+        let purposes = self.purposes(notice.as_ref().map(|notice| notice.version));
+        let sources = self.sources(&purposes);
+        let fields = self.fields();
+        let events = self.events();
+        let traits = self.traits(&events);
+        self.levels_name_something(&purposes, &fields, &events, &traits);
+        let guard = self.guard();
+        let facts = Facts::new(&fields, &traits);
+        let segments = self.segments(&facts, &guard);
+        let offers = self.offers(&facts, &guard);
+        let campaigns = self.campaigns(&offered::Parts {
+            segments: &segments,
+            offers: &offers,
+            events: &events,
+            facts: &facts,
+            purposes: &purposes,
+        });
+        self.guarded_names(&guard);
+        let cap = self.cap();
+        if self.findings.has_errors() {
+            return None;
+        }
+        let candidates = offered::candidates(&campaigns, &offers, &segments, &events);
+        let house = house?;
+        let lines = self.lines();
+        let mut promise = Promise {
+            company: house.company,
+            contact: house.contact,
+            address: house.address,
+            zone: house.zone,
+            currency: house.currency,
+            languages: self.languages,
+            purposes,
+            sources,
+            fields,
+            events,
+            traits,
+            segments,
+            offers,
+            campaigns,
+            cap,
+            guard,
+            notice: notice?,
+            lines,
+            hash: [0; 32],
+            candidates,
+            artefacts: BTreeMap::new(),
+            retentions: BTreeMap::new(),
+        };
+        promise.hash = canonical::hash(&promise.canonical());
+        promise.retentions = retentions(&promise);
+        promise.artefacts = artefact::of(&promise);
+        Some(promise)
+    }
+
+    /// Where each declaration stands.
+    fn lines(&mut self) -> BTreeMap<(&'static str, String), u32> {
+        let mut lines = BTreeMap::new();
+        for section in NAMED.into_iter().chain(["cap"]) {
+            for child in self.root.children(section, self.findings) {
+                lines.insert((section, child.name.clone()), self.findings.line(child.span.start));
+            }
+        }
+        for section in ["guard", "notice"] {
+            if let Some(span) = self.root.key_span(section) {
+                lines.insert((section, String::new()), self.findings.line(span.start));
+            }
+        }
+        lines
+    }
+}
+
+fn retentions(promise: &Promise) -> BTreeMap<RetentionId, Retention> {
+    let fields = promise.fields.values().map(|field| &field.retention);
+    let events = promise.events.values().map(|event| &event.retention);
+    let candidates = promise.candidates.iter().map(|candidates| &candidates.retention);
+    fields.chain(events).chain(candidates).map(|retention| (retention.id(), retention.clone())).collect()
+}
+
+/// Fields and traits as rules, templates and campaigns see them.
+struct Facts {
+    by_name: BTreeMap<String, FactPlan>,
+}
+
+/// One fact that is declared and right.
+#[derive(Clone)]
+struct FactPlan {
+    kind: Kind,
+    purposes: Vec<model::PurposeName>,
+    guarded: bool,
+}
+
+impl Facts {
+    fn new(
+        fields: &BTreeMap<model::FieldName, crate::Field>,
+        traits: &BTreeMap<model::TraitName, crate::TraitPlan>,
+    ) -> Self {
+        let fields = fields.values().map(|field| {
+            let guarded = field.class >= model::Class::Sensitive;
+            let plan = FactPlan { kind: field.kind, purposes: field.retention.purposes.clone(), guarded };
+            (field.name.as_str().to_owned(), plan)
+        });
+        let traits = traits.values().map(|plan| {
+            let fact = FactPlan { kind: plan.kind, purposes: plan.purposes.clone(), guarded: false };
+            (plan.name.as_str().to_owned(), fact)
+        });
+        Self { by_name: fields.chain(traits).collect() }
+    }
+}
+
+/// The most alike of some names, if any is alike at all.
+fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    let far = (name.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, _)| *distance <= far)
+        .min()
+        .map(|(_, known)| format!("did you mean `{known}`?"))
+}
+
+impl Severity {
+    pub(crate) const fn is_error(self) -> bool {
+        matches!(self, Self::Error)
+    }
+}
