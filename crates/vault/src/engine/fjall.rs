@@ -1,0 +1,200 @@
+//! Responsible for fjall 3 as the default engine: one database, one keyspace per [`Keyspace`], one journal.
+//!
+//! Deliberately not: group commit (the committer is that) and encryption (everything comes sealed). fjall only starts a
+//! new journal once the old one has 64 MB, so [`Engine::compact`] fills the rest of it with padding: otherwise deleted
+//! rows of a small house would stand in it for months.
+
+use super::reading::{Reading, Readings};
+use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, StillRead};
+use crate::VaultError;
+use crate::disk::Disk;
+use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// All journals together, in bytes: bounds how long reopening takes. fjall allows no less.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
+/// Cache for blocks of tables, in bytes: a small house stays small, and the kernel caches files anyway.
+const CACHE_BYTES: u64 = 16 << 20;
+
+/// What a keyspace holds in memory before it is written to a table, in bytes: large where most bytes go.
+const fn memtable_bytes(keyspace: Keyspace) -> u64 {
+    match keyspace {
+        Keyspace::Profiles | Keyspace::Events => 8 << 20,
+        _ => 4 << 20,
+    }
+}
+
+/// fjall's own figure (`worker_pool.rs`): a journal longer than this gives way to a new one at the next flush.
+const JOURNAL_TURNS_BYTES: usize = 64_000_000;
+const PADDING: &str = "padding";
+const PADDING_BYTES: usize = 1 << 20;
+
+/// How long to wait for fjall's workers to clear the old journal away, in steps of [`WAIT_STEP`].
+const WAIT_STEPS_MAX: usize = 3_000;
+const WAIT_STEP: Duration = Duration::from_millis(10);
+
+fn failed(error: fjall::Error) -> VaultError {
+    VaultError::Engine { engine: "fjall", source: Box::new(error) }
+}
+
+type Handles = BTreeMap<Keyspace, fjall::Keyspace>;
+
+pub(super) struct Fjall {
+    database: Database,
+    keyspaces: Arc<Handles>,
+    padding: fjall::Keyspace,
+    readings: Arc<Readings>,
+    broken: AtomicBool,
+}
+
+impl Fjall {
+    pub(super) fn open(folder: &Path) -> Result<Self, VaultError> {
+        Disk::make_folder(folder)?;
+        let opened = Database::builder(folder)
+            .manual_journal_persist(true)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .cache_size(CACHE_BYTES)
+            .worker_threads(2)
+            .open();
+        let database = opened.map_err(|error| match error {
+            fjall::Error::Locked => VaultError::Locked { path: folder.to_path_buf() },
+            other => failed(other),
+        })?;
+        let keyspace = |name: &str, memtable_bytes| {
+            database
+                .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))
+                .map_err(failed)
+        };
+        let mut keyspaces = Handles::new();
+        for each in Keyspace::ALL {
+            keyspaces.insert(each, keyspace(each.name(), memtable_bytes(each))?);
+        }
+        let padding = keyspace(PADDING, 4 << 20)?;
+        database.persist(PersistMode::SyncAll).map_err(failed)?;
+        Disk::sync_folder(folder)?;
+        Ok(Self {
+            keyspaces: Arc::new(keyspaces),
+            padding,
+            database,
+            readings: Arc::default(),
+            broken: AtomicBool::new(false),
+        })
+    }
+
+    fn write(&self, ops: Vec<Op>) -> Result<(), VaultError> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        // fjall gives all ops of a batch one sequence number, so of two ops on one key only the last may go in.
+        let mut last = BTreeMap::new();
+        for op in ops {
+            match op {
+                Op::Put(keyspace, key, value) => last.insert((keyspace, key), Some(value)),
+                Op::Delete(keyspace, key) => last.insert((keyspace, key), None),
+            };
+        }
+        for ((keyspace, key), value) in last {
+            let Some(handle) = self.keyspaces.get(&keyspace) else { continue };
+            match value {
+                Some(value) => batch.insert(handle, key, value),
+                None => batch.remove(handle, key),
+            }
+        }
+        batch.commit().map_err(failed)
+    }
+
+    /// Makes fjall begin a new journal, and waits until the old ones, all flushed, are gone.
+    fn turn_journal(&self) -> Result<(), VaultError> {
+        for n in 0..=JOURNAL_TURNS_BYTES.div_ceil(PADDING_BYTES) {
+            let mut batch = self.database.batch().durability(None);
+            let mut value = vec![0; PADDING_BYTES];
+            if let Some(first) = value.first_mut() {
+                *first = u8::try_from(n).unwrap_or(u8::MAX);
+            }
+            batch.insert(&self.padding, b"padding".as_slice(), value);
+            batch.commit().map_err(failed)?;
+        }
+        for _ in 0..WAIT_STEPS_MAX {
+            self.padding.rotate_memtable_and_wait().map_err(failed)?;
+            if self.database.journal_count() == 1 {
+                return Ok(());
+            }
+            // A flush looks for journals to clear away; without a write there is nothing to flush.
+            self.padding.remove(b"padding".as_slice()).map_err(failed)?;
+            std::thread::sleep(WAIT_STEP);
+        }
+        Err(VaultError::Engine { engine: "fjall", source: Box::new(StillRead) })
+    }
+}
+
+impl Engine for Fjall {
+    fn snapshot(&self) -> Arc<dyn EngineSnapshot> {
+        let reading = self.readings.begin();
+        Arc::new(FjallSnapshot {
+            snapshot: self.database.snapshot(),
+            keyspaces: Arc::clone(&self.keyspaces),
+            _reading: reading,
+        })
+    }
+
+    fn commit(&self, ops: Vec<Op>) -> Result<(), VaultError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(VaultError::Closed);
+        }
+        self.write(ops).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+        self.readings.step();
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<(), VaultError> {
+        self.readings.none_older("fjall")?;
+        for handle in self.keyspaces.values() {
+            handle.rotate_memtable_and_wait().map_err(failed)?;
+        }
+        self.turn_journal()?;
+        for handle in self.keyspaces.values().chain([&self.padding]) {
+            handle.major_compact().map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+struct FjallSnapshot {
+    snapshot: fjall::Snapshot,
+    keyspaces: Arc<Handles>,
+    _reading: Reading,
+}
+
+impl FjallSnapshot {
+    fn handle(&self, keyspace: Keyspace) -> Result<&fjall::Keyspace, VaultError> {
+        self.keyspaces.get(&keyspace).ok_or_else(|| failed(fjall::Error::KeyspaceDeleted))
+    }
+}
+
+fn owned(guard: fjall::Guard) -> Result<Row, VaultError> {
+    guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed)
+}
+
+impl EngineSnapshot for FjallSnapshot {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
+        let value = self.snapshot.get(self.handle(keyspace)?, key).map_err(failed)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
+        match self.handle(keyspace) {
+            Ok(handle) => Box::new(self.snapshot.prefix(handle, prefix).map(owned)),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
+        match self.handle(keyspace) {
+            Ok(handle) => Box::new(self.snapshot.prefix(handle, prefix).rev().map(owned)),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+}

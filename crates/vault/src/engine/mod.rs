@@ -1,0 +1,139 @@
+//! Responsible for the one shape in which records reach a disk: an atomic, synced batch, and a reading that stands still.
+//!
+//! Deliberately not: keys, sealing, meaning. An engine moves bytes. It is used by the committer (writing) and by
+//! snapshots (reading), and is opened by nobody else.
+//!
+//! To add one more engine: a file beside this one that implements [`Engine`] and [`EngineSnapshot`], a line in [`open`],
+//! a line in the list of `tests.rs`, which runs every test of the suite against it.
+
+mod fjall;
+mod memory;
+mod reading;
+mod redb;
+#[cfg(test)]
+mod tests;
+
+use crate::{EngineKind, VaultError};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a record lives. The order is fixed: it is a number in the batch digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Keyspace {
+    /// Wrapped keys: persons by profile id, day secrets.
+    Keys,
+    /// Sealed profiles.
+    Profiles,
+    /// Sealed events.
+    Events,
+    /// Which message ids were seen.
+    Marks,
+    /// Blind index of identities.
+    Index,
+    /// Consent ledger.
+    Ledger,
+    /// Messages to send.
+    Outbox,
+    /// Decisions and their traces.
+    Decisions,
+    /// What belongs to the house: chain, log, reviews, catalogue.
+    House,
+}
+
+impl Keyspace {
+    /// All, in their fixed order.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Keys,
+        Self::Profiles,
+        Self::Events,
+        Self::Marks,
+        Self::Index,
+        Self::Ledger,
+        Self::Outbox,
+        Self::Decisions,
+        Self::House,
+    ];
+
+    /// What it is called on disk and in errors.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Profiles => "profiles",
+            Self::Events => "events",
+            Self::Marks => "marks",
+            Self::Index => "index",
+            Self::Ledger => "ledger",
+            Self::Outbox => "outbox",
+            Self::Decisions => "decisions",
+            Self::House => "house",
+        }
+    }
+}
+
+/// One change of a batch.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// Writes a value under a key.
+    Put(Keyspace, Vec<u8>, Vec<u8>),
+    /// Takes a key away.
+    Delete(Keyspace, Vec<u8>),
+}
+
+/// One row of a scan: key, value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// Rows in key order, or against it.
+pub(crate) type Rows<'a> = Box<dyn Iterator<Item = Result<Row, VaultError>> + 'a>;
+
+/// A store of bytes with atomic, synced batches.
+pub(crate) trait Engine: Send + Sync {
+    /// A reading that stands still while writing goes on.
+    fn snapshot(&self) -> Arc<dyn EngineSnapshot>;
+
+    /// All of it or none of it, on the disk before this returns. Later ops of the same key win. After an error nothing
+    /// is written any more: [`VaultError::Closed`].
+    fn commit(&self, ops: Vec<Op>) -> Result<(), VaultError>;
+
+    /// Rewrites the files so that deleted and replaced bytes are no longer in any of them. Call it from the thread that
+    /// commits. Fails, changing nothing that matters, while a snapshot is open that is older than the last commit.
+    fn compact(&self) -> Result<(), VaultError>;
+}
+
+/// A reading at one moment.
+pub(crate) trait EngineSnapshot: Send + Sync {
+    /// The value under a key.
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError>;
+
+    /// All rows whose key begins with `prefix`, in key order.
+    fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_>;
+
+    /// The same rows, last key first.
+    fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_>;
+}
+
+/// Opens the engine of a folder, making it when absent. A second opening of the same folder is [`VaultError::Locked`].
+pub(crate) fn open(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, VaultError> {
+    Ok(match kind {
+        EngineKind::Fjall => Arc::new(fjall::Fjall::open(folder)?),
+        EngineKind::Redb => Arc::new(redb::Redb::open(folder)?),
+        EngineKind::Memory => Arc::new(memory::Memory::default()),
+    })
+}
+
+/// The keys that begin with `prefix`, as bounds.
+fn bounds(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return (Bound::Included(prefix.to_vec()), Bound::Excluded(end));
+        }
+    }
+    (Bound::Included(prefix.to_vec()), Bound::Unbounded)
+}
+
+/// Why an engine cannot forget just now.
+#[derive(Debug, thiserror::Error)]
+#[error("a snapshot older than the last commit is still open, so what it sees cannot be cleared away yet")]
+struct StillRead;
