@@ -1,1 +1,17 @@
-//! understand
+//! Understanding: from what people did to what may serve them.
+//!
+//! [`traits`] keeps traits and segments in step with the events, inside the committer's own call. [`items`] learns which
+//! item goes with which. [`follow`] walks behind the log, gives each person candidates with their reasons and counts how
+//! many people share each combination. [`lift`] says what a campaign changed.
+//!
+//! It chooses nothing for anybody (that is `decide`), sends nothing, and sees only what a permit of the reviewed model
+//! opens.
+//!
+//! To add one more trait function: its aggregate in `promise::Aggregate`, one arm in [`traits`], and the slow model in its
+//! test, which recomputes from all events.
+
+mod error;
+pub mod items;
+pub mod lift;
+
+pub use error::UnderstandError;
