@@ -13,5 +13,7 @@
 mod error;
 pub mod items;
 pub mod lift;
+pub mod traits;
 
 pub use error::UnderstandError;
+pub use traits::Traits;
