@@ -19,6 +19,7 @@ pub mod guard;
 pub mod judge;
 mod lookup;
 mod parse;
+mod refusal;
 pub mod rule;
 
 pub use artefact::{Artefact, ArtefactKind, ReviewRole, Terms};

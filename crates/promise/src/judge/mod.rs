@@ -368,3 +368,6 @@ impl Promise {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
