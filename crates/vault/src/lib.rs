@@ -18,9 +18,12 @@
 mod disk;
 mod engine;
 mod error;
+mod index;
+mod key;
 pub mod permit;
 pub mod projection;
 pub mod record;
+mod seal;
 pub mod snapshot;
 pub mod trace;
 

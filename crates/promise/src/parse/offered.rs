@@ -3,7 +3,7 @@
 use super::kept::{list, undeclared_event};
 use super::purpose::name;
 use super::read::{Findings, Section, Text};
-use super::words::{Said, plain, said, slots};
+use super::words::{Said, places_of, plain, said, slots};
 use super::{Draft, FactPlan, Facts, did_you_mean};
 use crate::declaration::{
     Basis, CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, GuardPlan, OfferPlan, Purpose, Retention, SegmentPlan,
@@ -59,7 +59,7 @@ impl Draft<'_, '_, '_> {
             }
         };
         for read in rule.reads() {
-            let place = text.value.find(&read).map_or(text.span.clone(), |at| text.part(at, read.len()));
+            let place = places_of(&text.value, &read).next().map_or(text.span.clone(), |at| text.part(at, read.len()));
             for purpose in purpose.iter().chain(&counted_for) {
                 self.may_read(section, &read, purpose, facts, place.clone());
             }

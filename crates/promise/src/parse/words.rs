@@ -85,19 +85,20 @@ pub(super) fn plain(what: &str, said: &Said, findings: &mut Findings<'_>) {
 fn vague(text: &str) -> Vec<(usize, &'static str)> {
     // Lower-casing ASCII only keeps byte positions.
     let lower = text.to_ascii_lowercase();
-    let whole = |at: usize, len: usize| {
-        let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '{');
-        let before = lower.get(..at).and_then(|text| text.chars().next_back());
-        let after = lower.get(at + len..).and_then(|text| text.chars().next());
-        !letter(before) && !letter(after)
-    };
-    let mut found: Vec<(usize, &'static str)> = VAGUE
-        .iter()
-        .flat_map(|word| lower.match_indices(word).map(|(at, _)| (at, *word)).collect::<Vec<_>>())
-        .filter(|(at, word)| whole(*at, word.len()))
-        .collect();
+    let mut found: Vec<(usize, &'static str)> =
+        VAGUE.iter().flat_map(|word| places_of(&lower, word).map(|at| (at, *word)).collect::<Vec<_>>()).collect();
     found.sort_unstable();
     found
+}
+
+/// Where a word stands in a text as a whole word, not inside another or in a slot.
+pub(super) fn places_of<'t>(text: &'t str, word: &'t str) -> impl Iterator<Item = usize> + 't {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '{');
+    text.match_indices(word).map(|(at, _)| at).filter(move |at| {
+        let before = text.get(..*at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|text| text.chars().next());
+        !letter(before) && !letter(after)
+    })
 }
 
 /// One `{name}` in a text.

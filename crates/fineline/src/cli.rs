@@ -1,0 +1,124 @@
+//! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
+
+use crate::command::{check, completions, config as config_command, doctor, init, key, man, segment, upgrade};
+use crate::config::Settings;
+use crate::exit::Exit;
+use crate::say::{Colour, Form, Say};
+use std::path::PathBuf;
+
+/// The customer engine that does not have to be trusted.
+#[derive(Debug, clap::Parser)]
+#[command(name = "fineline", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "exit codes: 0 fine · 1 findings · 2 usage · 3 changes wait · 4 refused by the promise · 5 cannot \
+                        reach or open\nFirst time here? Run `fineline demo`."
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that stand behind every command.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Everywhere {
+    /// Answer in JSON: one object, or one per line of a list
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// Colours on stderr and in diagnostics
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Everywhere")]
+    pub color: Colour,
+    /// Settings file [default: fineline.toml when there is one]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub config: Option<PathBuf>,
+    /// Promise file [default: promise.toml]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub promise: Option<String>,
+    /// Data folder [default: ./data]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = "Everywhere")]
+    pub data: Option<String>,
+    /// Root key file [default: keys/root beside the data folder]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub root: Option<String>,
+}
+
+/// What a command stands on.
+#[derive(Debug)]
+pub struct Ground {
+    /// Its voice.
+    pub say: Say,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+impl Everywhere {
+    /// The voice these flags ask for.
+    #[must_use]
+    pub fn say(&self) -> Say {
+        Say::new(if self.json { Form::Json } else { Form::Human }, self.color)
+    }
+
+    /// Voice and settings for a command.
+    ///
+    /// # Errors
+    /// A wrong setting.
+    pub fn ground(&self, command: &Command) -> anyhow::Result<Ground> {
+        let named = [("promise", &self.promise), ("data", &self.data), ("root", &self.root)];
+        let named = named.into_iter().filter_map(|(name, flag)| Some((name, flag.clone()?)));
+        let settings = Settings::load(self.config.as_deref(), std::env::vars(), named.chain(command.flags()))?;
+        Ok(Ground { say: self.say(), settings })
+    }
+}
+
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Write a starter promise file and make a data folder
+    Init(init::Args),
+    /// Check promise files and say what is wrong, with places and codes
+    Check(check::Args),
+    /// Look at clock, disk, keys, promise and settings
+    Doctor(doctor::Args),
+    /// Count a segment: match, may be told, will hear this week
+    #[command(subcommand)]
+    Segment(segment::Command),
+    /// Replace the keys that wrap everybody's keys, and destroy the old ones
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Show each setting and where it comes from
+    Config(config_command::Args),
+    /// Say whether this program reads the data folder
+    Upgrade(upgrade::Args),
+    /// Write completions for a shell
+    Completions(completions::Args),
+    /// Write the manual page
+    Man(man::Args),
+}
+
+impl Command {
+    /// Flags that are settings.
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What went wrong, in words for the operator; [`crate::exit::of`] knows the exit code.
+    pub fn run(self, ground: &Ground) -> anyhow::Result<Exit> {
+        match self {
+            Self::Init(args) => init::run(&args, ground),
+            Self::Check(args) => check::run(&args, ground),
+            Self::Doctor(args) => doctor::run(&args, ground),
+            Self::Segment(command) => segment::run(command, ground),
+            Self::Key(command) => key::run(command, ground),
+            Self::Config(args) => config_command::run(&args, ground),
+            Self::Upgrade(args) => upgrade::run(&args, ground),
+            Self::Completions(args) => completions::run(&args, ground),
+            Self::Man(args) => man::run(&args, ground),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The commands, one file each: `Args`, and `run` that does it and says what to do next.
+
+pub mod check;
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod init;
+pub mod key;
+pub mod man;
+pub mod segment;
+pub mod upgrade;

@@ -1,0 +1,177 @@
+//! `fineline doctor`: looks at settings, promise, clock, disk, keys and the data folder, and says what is wrong. Opens no
+//! socket and changes nothing.
+
+use crate::cli::Ground;
+use crate::clock::SystemClock;
+use crate::exit::Exit;
+use crate::house;
+use model::{At, Clock};
+use serde::Serialize;
+use std::path::Path;
+use vault::{Vault, VaultError};
+
+/// Free room below which it is time to act, in bytes.
+const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
+/// A clock before this day is certainly wrong: the day this program was begun.
+const CLOCK_NOT_BEFORE: &str = "2026-01-01T00:00:00Z";
+
+/// Look at clock, disk, keys, promise and settings.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// How one thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Fine,
+    Look,
+    Broken,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    health: Health,
+    says: String,
+}
+
+fn finding(what: &'static str, health: Health, says: impl Into<String>) -> Finding {
+    Finding { what, health, says: says.into() }
+}
+
+/// Looks at everything; one line each.
+///
+/// # Errors
+/// When stdout cannot be written. What is broken is a finding, not an error.
+pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
+    let findings = [
+        settings(ground),
+        clock(SystemClock.now()),
+        promise_file(ground),
+        disk(&ground.settings.data()),
+        root(&ground.settings.root()),
+        folder(ground),
+        relay(ground),
+    ];
+    for found in &findings {
+        let mark = match found.health {
+            Health::Fine => "ok    ",
+            Health::Look => "look  ",
+            Health::Broken => "BROKEN",
+        };
+        ground.say.answer(found, format!("{mark}  {:<9} {}", found.what, found.says))?;
+    }
+    let broken = findings.iter().any(|found| found.health == Health::Broken);
+    ground.say.next(if broken { "mend what is BROKEN, then fineline doctor" } else { "fineline serve" });
+    Ok(if broken { Exit::Findings } else { Exit::Fine })
+}
+
+fn settings(ground: &Ground) -> Finding {
+    match ground.settings.check_listeners() {
+        Ok(()) => finding("settings", Health::Fine, "listeners and addresses fit together"),
+        Err(error) => finding("settings", Health::Broken, error.to_string()),
+    }
+}
+
+fn clock(now: At) -> Finding {
+    let floor = At::parse(CLOCK_NOT_BEFORE).unwrap_or(At::from_ms(0));
+    if now < floor {
+        return finding("clock", Health::Broken, format!("it says {now}, which is past: retention would be wrong"));
+    }
+    finding("clock", Health::Fine, format!("it says {now}; keep it in step by NTP"))
+}
+
+fn promise_file(ground: &Ground) -> Finding {
+    let path = ground.settings.promise();
+    let read = crate::config::read_text(&path, house::PROMISE_BYTES_MAX);
+    match read.map(|text| promise::parse(&path.display().to_string(), &text)) {
+        Ok(Ok(promise)) => {
+            finding("promise", Health::Fine, format!("{}: notice {}", path.display(), promise.notice.version))
+        }
+        Ok(Err(report)) => finding("promise", Health::Broken, format!("{report}; run `fineline check`")),
+        Err(error) => finding("promise", Health::Broken, format!("{error:#}; run `fineline init`")),
+    }
+}
+
+fn disk(data: &Path) -> Finding {
+    let place = data.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty());
+    let Ok(stat) = rustix::fs::statvfs(place.unwrap_or(Path::new("."))) else {
+        return finding("disk", Health::Broken, format!("{} cannot be looked at", data.display()));
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let says = format!("{:.1} GiB free for {}", as_gib(free), data.display());
+    finding("disk", if free < DISK_FREE_BYTES_MIN { Health::Look } else { Health::Fine }, says)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn as_gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1u32 << 30)
+}
+
+fn root(path: &Path) -> Finding {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(stat) = path.metadata() else {
+        return finding("root key", Health::Broken, format!("there is no {}; run `fineline init`", path.display()));
+    };
+    match stat.permissions().mode() & 0o777 {
+        mode if mode & 0o077 == 0 => finding("root key", Health::Fine, format!("{} is yours alone", path.display())),
+        mode => finding("root key", Health::Broken, format!("{} has mode {mode:o}; run chmod 600", path.display())),
+    }
+}
+
+fn folder(ground: &Ground) -> Finding {
+    let Ok(written) = house::promise(ground) else {
+        return finding("data", Health::Look, "not opened, because the promise file is refused");
+    };
+    let opened = house::options(&ground.settings)
+        .and_then(|options| Ok(Vault::open(&options, house::household(written.promise))?));
+    match opened {
+        Ok(vault) => {
+            let house = vault.house();
+            match vault.close() {
+                Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
+                Err(error) => finding("data", Health::Broken, error.to_string()),
+            }
+        }
+        Err(error) => match error.downcast_ref::<VaultError>() {
+            Some(VaultError::Locked { .. }) => finding("data", Health::Fine, "in use by a running `fineline serve`"),
+            _ => finding("data", Health::Broken, format!("{error:#}")),
+        },
+    }
+}
+
+fn relay(ground: &Ground) -> Finding {
+    let sender = ground.settings.given("mail_from").is_some();
+    match ground.settings.relay() {
+        Ok(Some(relay)) if sender => {
+            finding("mail", Health::Fine, format!("through {} port {}", relay.host, relay.port))
+        }
+        Ok(Some(_)) => finding("mail", Health::Broken, "`relay` is set but `mail_from` is not"),
+        Ok(None) => finding("mail", Health::Look, "no `relay` is set: messages wait in the outbox"),
+        Err(error) => finding("mail", Health::Broken, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_in_the_past_is_found() {
+        assert_eq!(clock(At::parse("2020-01-01T00:00:00Z").unwrap()).health, Health::Broken);
+        assert_eq!(clock(At::parse("2026-11-23T00:00:00Z").unwrap()).health, Health::Fine);
+    }
+
+    #[test]
+    fn a_root_key_that_others_can_read_is_found() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root");
+        assert_eq!(root(&path).health, Health::Broken);
+        crate::config::write_new(&path, "00").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(root(&path).health, Health::Broken);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(root(&path).health, Health::Fine);
+    }
+}

@@ -1,0 +1,272 @@
+//! Responsible for the sealed form of every record: compressed, padded, encrypted, and bound to its place, so that it
+//! opens nowhere else.
+//!
+//! Value = format u8 · key epoch u32 · algorithm u8 · nonce 12 · ciphertext and tag. Associated data = format, algorithm,
+//! epoch, house, profile, retention class, kind, record id. Inside: codec u8 · content · 0x80 · zeros up to a bucket, so
+//! that a stolen file shows no exact length.
+//!
+//! Deliberately not: which key (`key`), which record, or what is in it (`format`).
+
+use crate::VaultError;
+use crate::key::{RecordKey, Secret};
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use model::{HouseId, ProfileId, Rng};
+use promise::RetentionId;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of a nonce and of a tag.
+pub(crate) const NONCE_BYTES: usize = 12;
+pub(crate) const TAG_BYTES: usize = 16;
+
+/// Largest content of one record, in bytes (house records reach this).
+pub(crate) const PLAIN_BYTES_MAX: usize = 17 << 20;
+
+const FORMAT: u8 = 1;
+const AES_256_GCM_SIV_ID: u8 = 1;
+const HEAD_BYTES: usize = 1 + 4 + 1 + NONCE_BYTES;
+
+const CODEC_PLAIN: u8 = 0;
+const CODEC_ZSTD: u8 = 1;
+const ZSTD_LEVEL: i32 = 1;
+
+/// Below this, zstd's own frame costs more than it saves.
+const COMPRESS_BYTES_MIN: usize = 48;
+
+/// Sizes that show on the disk; above the last, multiples of it.
+const BUCKETS: [usize; 6] = [32, 64, 128, 256, 512, 1_024];
+
+/// What kind of record; a number of its own for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum RecordKind {
+    /// What belongs to no class of a person.
+    Person = 1,
+    /// Facts of one class of a person.
+    Profile = 2,
+    /// One event.
+    Event = 3,
+    /// One answer about a purpose.
+    Ledger = 4,
+    /// One decision with its trace.
+    Decision = 5,
+    /// One message to send.
+    Outbox = 6,
+    /// One record of the house.
+    House = 7,
+    /// One entry of the urgent log.
+    Urgent = 8,
+    /// A sale of nobody.
+    Sale = 9,
+    /// An identity, or a join of two.
+    Identity = 10,
+    /// A receipt.
+    Receipt = 11,
+    /// A request of a person and its clock.
+    Request = 12,
+    /// One set-wise reading and whom it touched.
+    UseRun = 13,
+    /// What a member of staff did.
+    StaffAct = 14,
+    /// The review of an artefact.
+    Review = 15,
+}
+
+/// Where a record lies; it opens nowhere else.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Which house.
+    pub(crate) house: &'a HouseId,
+    /// Whose; all zeros for the house itself.
+    pub(crate) profile: &'a ProfileId,
+    /// Kept how long.
+    pub(crate) class: RetentionId,
+    /// What.
+    pub(crate) kind: RecordKind,
+    /// Which.
+    pub(crate) id: &'a [u8],
+}
+
+impl Place<'_> {
+    fn bytes(&self, format: u8, algorithm: u8, epoch: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(48 + self.id.len());
+        out.extend_from_slice(&[format, algorithm]);
+        out.extend_from_slice(&epoch.to_be_bytes());
+        out.extend_from_slice(self.house.as_bytes());
+        out.extend_from_slice(self.profile.as_bytes());
+        out.extend_from_slice(&self.class.0);
+        out.push(self.kind as u8);
+        out.extend_from_slice(self.id);
+        out
+    }
+}
+
+/// Random nonces, drawn in blocks: one draw from the system costs more than an encryption. Never a counter: a restored
+/// backup or a cloned machine would rewind it.
+pub(crate) struct Nonces {
+    rng: Arc<dyn Rng>,
+    block: Mutex<(Box<[u8; Self::BLOCK_BYTES]>, usize)>,
+}
+
+impl Nonces {
+    const BLOCK_BYTES: usize = 256 * NONCE_BYTES;
+
+    /// Draws from `rng`, which must be cryptographic outside tests.
+    pub(crate) fn new(rng: Arc<dyn Rng>) -> Self {
+        Self { rng, block: Mutex::new((Box::new([0; Self::BLOCK_BYTES]), Self::BLOCK_BYTES)) }
+    }
+
+    /// One that was never given before.
+    pub(crate) fn next(&self) -> [u8; NONCE_BYTES] {
+        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
+        if block.1 >= Self::BLOCK_BYTES {
+            self.rng.fill(block.0.as_mut_slice());
+            block.1 = 0;
+        }
+        let nonce = block.0.get(block.1..).and_then(<[u8]>::first_chunk).copied();
+        block.1 += NONCE_BYTES;
+        nonce.unwrap_or_else(|| self.rng.bytes())
+    }
+}
+
+/// Seals a record for its place.
+pub(crate) fn seal(
+    key: &RecordKey,
+    epoch: u32,
+    place: &Place<'_>,
+    plain: &[u8],
+    nonces: &Nonces,
+) -> Result<Vec<u8>, VaultError> {
+    seal_with(key, epoch, place, plain, nonces.next())
+}
+
+fn seal_with(
+    key: &RecordKey,
+    epoch: u32,
+    place: &Place<'_>,
+    plain: &[u8],
+    nonce: [u8; NONCE_BYTES],
+) -> Result<Vec<u8>, VaultError> {
+    if plain.len() > PLAIN_BYTES_MAX {
+        return Err(VaultError::TooLarge { what: "a record", bytes: plain.len(), limit: PLAIN_BYTES_MAX });
+    }
+    let content = pack(plain);
+    let mut out = Vec::with_capacity(HEAD_BYTES + content.len() + TAG_BYTES);
+    out.push(FORMAT);
+    out.extend_from_slice(&epoch.to_be_bytes());
+    out.push(AES_256_GCM_SIV_ID);
+    out.extend_from_slice(&nonce);
+    out.append(&mut encrypt(key, nonce, &place.bytes(FORMAT, AES_256_GCM_SIV_ID, epoch), &content)?);
+    Ok(out)
+}
+
+/// Opens a record where it lies; [`VaultError::Seal`] for another key, another place, or a changed byte.
+pub(crate) fn open(key: &RecordKey, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+    let (head, rest) = sealed.split_first_chunk::<6>().ok_or(VaultError::Seal)?;
+    let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::Seal)?;
+    let [FORMAT, e0, e1, e2, e3, AES_256_GCM_SIV_ID] = *head else { return Err(VaultError::Seal) };
+    let epoch = u32::from_be_bytes([e0, e1, e2, e3]);
+    unpack(&decrypt(key, *nonce, &place.bytes(FORMAT, AES_256_GCM_SIV_ID, epoch), rest)?)
+}
+
+/// The key epoch written on a sealed value.
+pub(crate) fn epoch_of(sealed: &[u8]) -> Option<u32> {
+    sealed.get(1..).and_then(<[u8]>::first_chunk).map(|epoch| u32::from_be_bytes(*epoch))
+}
+
+/// AES-256-GCM-SIV: ciphertext and tag.
+pub(crate) fn encrypt(
+    key: &Secret,
+    nonce: [u8; NONCE_BYTES],
+    place: &[u8],
+    plain: &[u8],
+) -> Result<Vec<u8>, VaultError> {
+    let mut bytes = Vec::with_capacity(plain.len() + TAG_BYTES);
+    bytes.extend_from_slice(plain);
+    let key = cipher(key)?;
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut bytes)
+        .map_err(|_| VaultError::Seal)?;
+    Ok(bytes)
+}
+
+/// The other way round.
+pub(crate) fn decrypt(
+    key: &Secret,
+    nonce: [u8; NONCE_BYTES],
+    place: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, VaultError> {
+    let mut bytes = sealed.to_vec();
+    let key = cipher(key)?;
+    let opened = key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut bytes);
+    let n_bytes = opened.map_err(|_| VaultError::Seal)?.len();
+    bytes.truncate(n_bytes);
+    Ok(bytes)
+}
+
+fn cipher(key: &Secret) -> Result<LessSafeKey, VaultError> {
+    UnboundKey::new(&AES_256_GCM_SIV, key.bytes()).map(LessSafeKey::new).map_err(|_| VaultError::Seal)
+}
+
+thread_local! {
+    /// A zstd context is dear to make, and each thread seals many records.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn pack(plain: &[u8]) -> Vec<u8> {
+    let compressed = (plain.len() >= COMPRESS_BYTES_MIN).then(|| compress(plain)).flatten();
+    let mut out = match compressed {
+        Some(bytes) if bytes.len() + 4 < plain.len() => {
+            let n_bytes = u32::try_from(plain.len()).unwrap_or(u32::MAX);
+            [[CODEC_ZSTD].as_slice(), &n_bytes.to_be_bytes(), &bytes].concat()
+        }
+        _ => [[CODEC_PLAIN].as_slice(), plain].concat(),
+    };
+    out.push(0x80);
+    out.resize(bucket(out.len()), 0);
+    out
+}
+
+fn unpack(content: &[u8]) -> Result<Vec<u8>, VaultError> {
+    let end = content.iter().rposition(|byte| *byte != 0).ok_or(VaultError::Seal)?;
+    let (codec, rest) = content.get(..end).and_then(<[u8]>::split_first).ok_or(VaultError::Seal)?;
+    match *codec {
+        CODEC_PLAIN => Ok(rest.to_vec()),
+        CODEC_ZSTD => {
+            let (n_bytes, rest) = rest.split_first_chunk::<4>().ok_or(VaultError::Seal)?;
+            let n_bytes = usize::try_from(u32::from_be_bytes(*n_bytes)).unwrap_or(usize::MAX);
+            let plain = (n_bytes <= PLAIN_BYTES_MAX).then(|| decompress(rest, n_bytes)).flatten();
+            plain.filter(|plain| plain.len() == n_bytes).ok_or(VaultError::Seal)
+        }
+        _ => Err(VaultError::Seal),
+    }
+}
+
+fn bucket(n_bytes: usize) -> usize {
+    let last = BUCKETS.last().copied().unwrap_or(1);
+    BUCKETS.into_iter().find(|size| n_bytes <= *size).unwrap_or_else(|| n_bytes.next_multiple_of(last))
+}
+
+fn compress(plain: &[u8]) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|held| {
+        if held.is_none() {
+            let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok()?;
+            compressor.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false)).ok()?;
+            *held = Some(compressor);
+        }
+        held.as_mut()?.compress(plain).ok()
+    })
+}
+
+fn decompress(bytes: &[u8], n_bytes: usize) -> Option<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|held| {
+        if held.is_none() {
+            *held = zstd::bulk::Decompressor::new().ok();
+        }
+        held.as_mut()?.decompress(bytes, n_bytes).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! A sealed record opens for its key, at its place, unchanged; and in no other case.
+
+use super::*;
+use model::chance::Seeded;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+fn key(seed: u64) -> RecordKey {
+    Secret::generate(&Seeded::new(seed))
+}
+
+fn nonces() -> Nonces {
+    Nonces::new(Arc::new(Seeded::new(11)))
+}
+
+const HOUSE: HouseId = HouseId::from_bytes([1; 16]);
+const PERSON: ProfileId = ProfileId::from_bytes([2; 16]);
+
+fn place(id: &[u8]) -> Place<'_> {
+    Place { house: &HOUSE, profile: &PERSON, class: RetentionId([3; 4]), kind: RecordKind::Event, id }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn what_is_sealed_opens_where_it_lies(plain: Vec<u8>, id: Vec<u8>, epoch: u32, seed: u64, repeat in 1..40usize) {
+        let plain = plain.repeat(repeat);
+        let sealed = seal(&key(seed), epoch, &place(&id), &plain, &nonces()).unwrap();
+        prop_assert_eq!(epoch_of(&sealed), Some(epoch));
+        prop_assert_eq!(open(&key(seed), &place(&id), &sealed).unwrap(), plain);
+    }
+
+    #[test]
+    fn another_key_opens_nothing(plain: Vec<u8>, seed: u64) {
+        let sealed = seal(&key(seed), 1, &place(b"id"), &plain, &nonces()).unwrap();
+        prop_assert!(open(&key(seed.wrapping_add(1)), &place(b"id"), &sealed).is_err());
+    }
+
+    #[test]
+    fn a_cut_record_does_not_open(plain: Vec<u8>, cut: prop::sample::Index) {
+        let sealed = seal(&key(5), 1, &place(b"id"), &plain, &nonces()).unwrap();
+        prop_assert!(open(&key(5), &place(b"id"), &sealed[..cut.index(sealed.len())]).is_err());
+    }
+}
+
+#[test]
+fn every_changed_byte_is_noticed() {
+    let plain = b"three orders of two mugs, and a teapot that came back; three orders of two mugs".repeat(3);
+    let sealed = seal(&key(5), 7, &place(b"id"), &plain, &nonces()).unwrap();
+    for at in 0..sealed.len() {
+        for change in [1u8, 0x80] {
+            let mut changed = sealed.clone();
+            changed[at] ^= change;
+            assert!(open(&key(5), &place(b"id"), &changed).is_err(), "byte {at}");
+        }
+    }
+    assert!(open(&key(5), &place(b"id"), &sealed).is_ok(), "control: unchanged, it opens");
+}
+
+#[test]
+fn t34_a_record_moved_to_another_place_does_not_open() {
+    let sealed = seal(&key(5), 7, &place(b"id"), b"mine", &nonces()).unwrap();
+    let (other_house, other_person) = (HouseId::from_bytes([9; 16]), ProfileId::from_bytes([9; 16]));
+    let moved = [
+        Place { house: &other_house, ..place(b"id") },
+        Place { profile: &other_person, ..place(b"id") },
+        Place { class: RetentionId([9; 4]), ..place(b"id") },
+        Place { kind: RecordKind::Ledger, ..place(b"id") },
+        place(b"other"),
+        place(b""),
+        place(b"id\0"),
+    ];
+    for (n, place) in moved.iter().enumerate() {
+        assert!(matches!(open(&key(5), place, &sealed), Err(VaultError::Seal)), "move {n}");
+    }
+    assert_eq!(open(&key(5), &place(b"id"), &sealed).unwrap(), b"mine");
+}
+
+#[test]
+fn nonces_never_repeat() {
+    let nonces = nonces();
+    let seen: HashSet<_> = (0..200_000).map(|_| nonces.next()).collect();
+    assert_eq!(seen.len(), 200_000);
+}
+
+#[test]
+fn two_seals_of_the_same_record_differ() {
+    let nonces = nonces();
+    let one = seal(&key(5), 1, &place(b"id"), b"same", &nonces).unwrap();
+    assert_ne!(one, seal(&key(5), 1, &place(b"id"), b"same", &nonces).unwrap());
+}
+
+#[test]
+fn the_disk_shows_buckets_not_lengths() {
+    let length = |n: usize| {
+        let noise: Vec<u8> = (&Seeded::new(3) as &dyn model::Rng).bytes::<4_096>().into_iter().take(n).collect();
+        seal(&key(5), 1, &place(b"id"), &noise, &nonces()).unwrap().len() - HEAD_BYTES - TAG_BYTES
+    };
+    assert_eq!(
+        [0, 1, 30, 31, 62, 63, 1_022, 1_023, 2_046, 2_047].map(length),
+        [32, 32, 32, 64, 64, 128, 1_024, 2_048, 2_048, 3_072]
+    );
+}
+
+#[test]
+fn compression_comes_before_padding() {
+    let plain = b"Order Completed Order Completed ".repeat(64);
+    let sealed = seal(&key(5), 1, &place(b"id"), &plain, &nonces()).unwrap();
+    assert!(sealed.len() <= HEAD_BYTES + TAG_BYTES + 128, "{}", sealed.len());
+    assert_eq!(open(&key(5), &place(b"id"), &sealed).unwrap(), plain);
+}
+
+#[test]
+fn a_record_above_the_limit_is_refused() {
+    let plain = vec![0; PLAIN_BYTES_MAX + 1];
+    assert!(matches!(seal(&key(5), 1, &place(b"id"), &plain, &nonces()), Err(VaultError::TooLarge { .. })));
+}
