@@ -59,7 +59,7 @@ pub fn household(promise: Arc<Promise>) -> Household {
 /// The same with a clock and chance of the caller's: for the demonstration and the tests.
 #[must_use]
 pub fn household_with(promise: Arc<Promise>, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Household {
-    let projection = Arc::new(vault::projection::NoProjection);
+    let projection = Arc::new(understand::Traits::new(&promise));
     Household { promise, clock, rng, projection }
 }
 

@@ -17,7 +17,10 @@ pub mod config;
 pub mod demo;
 pub mod exit;
 pub mod house;
+pub mod http;
+pub mod listener;
 pub mod say;
+pub mod telemetry;
 
 use clap::Parser;
 use std::ffi::OsString;

@@ -68,7 +68,7 @@ mod tests {
     use promise::RefusalReason;
 
     #[test]
-    fn b01_counts_below_the_floor_are_not_told() {
+    fn counts_below_the_floor_are_not_told() {
         let count = SegmentCount {
             matching: Some(400),
             tellable: None,

@@ -1,0 +1,155 @@
+//! One router out of the rooms' routes, with the limits that hold for all of them, and the program's own routes: alive,
+//! ready, metrics, API description. The only file of the program, beside the demonstration's pages, that names axum.
+//!
+//! Requests are traced by route template, never by path: a path could hold a token.
+
+use crate::clock::Stopwatch;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+
+/// Longest time for one answer.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Largest body of any route; rooms set smaller ones.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Whether the house may be sent work.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicBool);
+
+impl Readiness {
+    /// Says yes or no from now on.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::SeqCst);
+    }
+
+    /// What was said last.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What the program's own routes need.
+#[derive(Clone)]
+struct Own {
+    ready: Arc<Readiness>,
+    metrics: PrometheusHandle,
+    openapi: Arc<str>,
+}
+
+/// `/livez`, `/readyz`, `/metrics`, `/openapi.json`.
+pub fn own_routes(ready: Arc<Readiness>, metrics: PrometheusHandle, openapi: String) -> Router {
+    let own = Own { ready, metrics, openapi: openapi.into() };
+    Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render))
+        .route("/openapi.json", get(openapi_json))
+        .with_state(own)
+}
+
+async fn readyz(State(own): State<Own>) -> Response {
+    match own.ready.is_ready() {
+        true => "ready\n".into_response(),
+        false => problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "starting, stopping or broken: see the log"),
+    }
+}
+
+async fn render(State(own): State<Own>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], own.metrics.render()).into_response()
+}
+
+async fn openapi_json(State(own): State<Own>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], own.openapi.to_string()).into_response()
+}
+
+/// The limits and watches that stand around every route.
+pub fn guarded(routes: Router) -> Router {
+    routes
+        .fallback(async || problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_MAX))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::from_fn(watched))
+}
+
+/// Counts and times each answer by route template, and forbids sniffing of content types.
+async fn watched(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let watch = Stopwatch::start();
+    let mut response = next.run(request).await;
+    let (status, elapsed) = (response.status(), watch.elapsed());
+    tracing::debug!(%method, route, status = status.as_u16(), ms = elapsed.as_millis(), "answered");
+    metrics::histogram!("fineline_program_request_seconds", "route" => route.clone()).record(elapsed);
+    metrics::counter!("fineline_program_requests_total", "route" => route, "status" => status.as_u16().to_string())
+        .increment(1);
+    response.headers_mut().entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A panic is a bug: the request fails, the program goes on, the operator is told. The message may hold anything, so it
+/// is not repeated.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    metrics::counter!("fineline_program_panics_total").increment(1);
+    tracing::error!("a request ended in a panic");
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "bug", "this is our mistake; it has been counted")
+}
+
+/// RFC 9457, with the `code` and `message` that clients of the wire expect.
+fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = serde_json::json!({ "status": status.as_u16(), "title": message, "code": code, "message": message });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    async fn ask(router: &Router, path: &str) -> (StatusCode, String) {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    #[tokio::test]
+    async fn the_programs_own_routes_answer_and_readiness_turns() {
+        let ready = Arc::new(Readiness::default());
+        let metrics = crate::telemetry::metrics().unwrap();
+        let router = guarded(own_routes(ready.clone(), metrics, "{\"openapi\":\"3.1.0\"}".into()));
+        assert_eq!(ask(&router, "/livez").await.0, StatusCode::OK);
+        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        ready.set(true);
+        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
+        assert!(ask(&router, "/openapi.json").await.1.contains("3.1.0"));
+        let metrics = ask(&router, "/metrics").await.1;
+        assert!(metrics.contains("fineline_program_requests_total"), "{metrics}");
+        let (status, body) = ask(&router, "/nowhere?email=x@y.example").await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(body.contains("\"code\":\"not_found\"") && !body.contains("x@y"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_one_request_and_repeats_nothing_of_it() {
+        let routes = Router::new().route("/boom", get(async || -> &'static str { panic!("lena@mail.example") }));
+        let (status, body) = ask(&guarded(routes), "/boom").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!body.contains("lena"));
+    }
+}
