@@ -1,6 +1,6 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
-use crate::command::{check, completions, config as config_command, doctor, init, key, man, segment, upgrade};
+use crate::command::{check, completions, config as config_command, doctor, explain, init, key, man, segment, upgrade};
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::say::{Colour, Form, Say};
@@ -80,6 +80,8 @@ pub enum Command {
     Init(init::Args),
     /// Check promise files and say what is wrong, with places and codes
     Check(check::Args),
+    /// Explain a code such as FL203, with an example
+    Explain(explain::Args),
     /// Look at clock, disk, keys, promise and settings
     Doctor(doctor::Args),
     /// Count a segment: match, may be told, will hear this week
@@ -112,6 +114,7 @@ impl Command {
         match self {
             Self::Init(args) => init::run(&args, ground),
             Self::Check(args) => check::run(&args, ground),
+            Self::Explain(args) => explain::run(&args, ground),
             Self::Doctor(args) => doctor::run(&args, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Key(command) => key::run(command, ground),

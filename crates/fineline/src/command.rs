@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+pub mod explain;
 pub mod init;
 pub mod key;
 pub mod man;

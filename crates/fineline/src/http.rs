@@ -86,7 +86,8 @@ pub fn guarded(routes: Router) -> Router {
 
 /// Counts and times each answer by route template, and forbids sniffing of content types.
 async fn watched(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let watch = Stopwatch::start();
     let mut response = next.run(request).await;

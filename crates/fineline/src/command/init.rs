@@ -16,12 +16,6 @@ pub struct Args {
     promise_only: bool,
 }
 
-/// The starter, with the notice beginning on the day of the asking.
-#[must_use]
-pub fn starter(today: &str) -> String {
-    include_str!("../../starter.toml").replace("starts = 2026-01-15", &format!("starts = {today}"))
-}
-
 /// Writes what is not there yet.
 ///
 /// # Errors
@@ -30,7 +24,7 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let path = ground.settings.promise();
     let is_new = !path.exists();
     if is_new {
-        write_new(&path, &starter(&SystemClock.now().day().to_string()))?;
+        write_new(&path, &promise::starter::starter(SystemClock.now().day()))?;
         ground.say.talk(format!("wrote {}: one page, yours to edit", path.display()));
     } else {
         ground.say.talk(format!("{} is there already: left as it is", path.display()));
@@ -57,17 +51,4 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     )?;
     ground.say.next("fineline check, then fineline apply --as YOUR-NAME");
     Ok(Exit::Fine)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_starter_is_a_promise_without_a_single_remark() {
-        let (promise, report) = promise::parse_with_warnings("promise.toml", &starter("2026-11-23")).unwrap();
-        assert_eq!(report.diagnostics, Vec::new());
-        assert_eq!(promise.notice.starts.to_string(), "2026-11-23");
-        assert!(!promise.campaigns.is_empty());
-    }
 }
