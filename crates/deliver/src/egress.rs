@@ -6,6 +6,9 @@
 //!
 //! It does not retry, does not choose, and never repeats what the relay said: its answers quote addresses.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use crate::mail::Mail;
 use crate::recipient::Recipient;
 use crate::sender::is_loopback;

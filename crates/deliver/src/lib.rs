@@ -16,6 +16,7 @@ pub mod dkim;
 pub mod egress;
 mod error;
 pub mod mail;
+pub mod outbox;
 pub mod recipient;
 pub mod sender;
 pub mod sink;
