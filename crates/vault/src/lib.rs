@@ -15,17 +15,22 @@
 //! To add one more command: its input in [`record`], a variant and fold in `commit`, its storage form with a number of its
 //! own in `format`, a fixture in `formats/`, and a line in ARCHITECTURE.md.
 
+mod chain;
 mod disk;
 mod engine;
 mod error;
+mod folder;
 mod index;
 mod key;
+mod log;
 pub mod permit;
 pub mod projection;
 pub mod record;
 mod seal;
 pub mod snapshot;
+mod tombstone;
 pub mod trace;
+mod urgent;
 
 pub use error::VaultError;
 pub use permit::{Disclosed, Permit, PermitSet};

@@ -1,0 +1,338 @@
+//! Responsible for the chain of batches: each carries its number and the hash of the one before, and is a leaf of the
+//! one log. Verified when the house is opened, because an engine's own recovery can take a damaged batch in the middle
+//! of its journal for a torn tail and silently drop what was acknowledged after it.
+//!
+//! Rows (house keyspace): `\0chain` · number → digest, entries root, hash (the newest [`ROWS_KEPT`]); `\0node` · level ·
+//! index → hash; `\0entries` · number → the hashes of a batch's entries; `\0checkpoint` → the newest signed checkpoint.
+//! Beside the store, the file `head` says how far the chain was last seen to reach.
+//!
+//! Deliberately not: what an entry says, or who gets its proof (`receipt`).
+
+use crate::VaultError;
+use crate::disk::{Disk, file_error};
+use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::key::HouseKeys;
+use crate::log::{Checkpoint, Hash, LogLeaf, Node, Tree, inclusion, leaf_hash, root_of, sha256};
+use aws_lc_rs::digest::{Context, SHA256};
+use model::HouseId;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many of the newest links stay to be verified at the next opening.
+const ROWS_KEPT: u64 = 1_024;
+
+const CHAIN: &[u8] = b"\0chain";
+const NODE: &[u8] = b"\0node";
+const ENTRIES: &[u8] = b"\0entries";
+const CHECKPOINT: &[u8] = b"\0checkpoint";
+
+/// What became of one batch in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchRecord {
+    /// Its number, from 1; it is leaf `number - 1` of the log.
+    pub(crate) number: u64,
+    link: Link,
+    entries: Vec<Hash>,
+    log_path: Vec<Hash>,
+    /// The signed checkpoint that includes it.
+    pub(crate) checkpoint: String,
+}
+
+impl BatchRecord {
+    /// Why entry number `index` of this batch is in the log.
+    pub(crate) fn proof(&self, index: usize) -> Option<Proof> {
+        Proof::new(self.number, &self.link, &self.entries, index, self.log_path.clone(), self.checkpoint.clone())
+    }
+}
+
+/// Why one entry is in the log: from the entry to its batch, from the batch to a signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proof {
+    pub(crate) batch: u64,
+    pub(crate) chain: Hash,
+    pub(crate) index: u64,
+    pub(crate) n_entries: u64,
+    pub(crate) entry_path: Vec<Hash>,
+    pub(crate) log_path: Vec<Hash>,
+    pub(crate) checkpoint: String,
+}
+
+impl Proof {
+    fn new(
+        batch: u64,
+        link: &Link,
+        entries: &[Hash],
+        index: usize,
+        log_path: Vec<Hash>,
+        checkpoint: String,
+    ) -> Option<Self> {
+        let (index, n_entries) = (index as u64, entries.len() as u64);
+        if index >= n_entries {
+            return None;
+        }
+        let (mut nodes, mut tree) = (std::collections::BTreeMap::new(), Tree::default());
+        for entry in entries {
+            tree.append(*entry, |node, hash| drop(nodes.insert(node, hash)));
+        }
+        let entry_path = inclusion(index, n_entries, &mut |node| nodes.get(&node).copied().ok_or(())).ok()?;
+        Some(Self { batch, chain: link.hash, index, n_entries, entry_path, log_path, checkpoint })
+    }
+
+    /// The log leaf that this proof leads an entry to.
+    pub(crate) fn leaf(&self, entry: LogLeaf) -> Option<Hash> {
+        let entries_root = crate::log::root_from_path(entry.0, self.index, self.n_entries, &self.entry_path)?;
+        Some(batch_leaf(self.batch, &self.chain, &entries_root))
+    }
+}
+
+/// One link of the chain, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Link {
+    digest: Hash,
+    entries_root: Hash,
+    hash: Hash,
+}
+
+impl Link {
+    fn new(before: &Hash, number: u64, digest: Hash, entries_root: Hash) -> Self {
+        let hash = sha256(&[b"fineline chain 1", before, &number.to_be_bytes(), &digest, &entries_root]);
+        Self { digest, entries_root, hash }
+    }
+
+    fn to_row(self) -> Vec<u8> {
+        [self.digest, self.entries_root, self.hash].concat()
+    }
+
+    fn from_row(row: &[u8]) -> Option<Self> {
+        let (digest, rest) = row.split_first_chunk()?;
+        let (entries_root, rest) = rest.split_first_chunk()?;
+        Some(Self { digest: *digest, entries_root: *entries_root, hash: rest.try_into().ok()? })
+    }
+}
+
+fn batch_leaf(number: u64, chain: &Hash, entries_root: &Hash) -> Hash {
+    leaf_hash(&[b"fineline batch 1".as_slice(), &number.to_be_bytes(), chain, entries_root].concat())
+}
+
+/// The end of the chain, held by the committer.
+pub(crate) struct Chain {
+    number: u64,
+    hash: Hash,
+    tree: Tree,
+    origin: String,
+    keys: Arc<HouseKeys>,
+}
+
+impl Chain {
+    /// Reads and verifies the end of the chain: no link missing, each on the one before, the log's leaves and root those
+    /// that were signed.
+    pub(crate) fn open(
+        snapshot: &dyn EngineSnapshot,
+        keys: Arc<HouseKeys>,
+        house: &HouseId,
+    ) -> Result<Self, VaultError> {
+        let origin = format!("fineline/{house}");
+        let mut links = Vec::new();
+        for row in snapshot.scan(Keyspace::House, CHAIN) {
+            let (key, row) = row?;
+            let number = key.strip_prefix(CHAIN).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
+            let link = Link::from_row(&row);
+            links.push(number.zip(link).ok_or_else(|| damaged("a link of the chain cannot be read"))?);
+        }
+        let Some((number, last)) = links.last().copied() else {
+            return match snapshot.get(Keyspace::House, CHECKPOINT)? {
+                None => Ok(Self { number: 0, hash: [0; 32], tree: Tree::default(), origin, keys }),
+                Some(_) => Err(damaged("the chain of batches is missing")),
+            };
+        };
+        let expected_links = number.min(ROWS_KEPT);
+        if links.len() as u64 != expected_links {
+            return Err(damaged(&format!("{} of the last {expected_links} batches are there", links.len())));
+        }
+        let mut before = (number == expected_links).then_some([0; 32]);
+        for (at, (each, link)) in (number - expected_links + 1..).zip(&links) {
+            let follows =
+                before.is_none_or(|before| Link::new(&before, *each, link.digest, link.entries_root) == *link);
+            let leaf = node(snapshot, Node { level: 0, index: each - 1 })?;
+            if at != *each || !follows || leaf != batch_leaf(*each, &link.hash, &link.entries_root) {
+                return Err(damaged(&format!("batch {at} does not follow the one before")));
+            }
+            before = Some(link.hash);
+        }
+        let tree = Tree::load(number, |at| node(snapshot, at))?;
+        let note = snapshot.get(Keyspace::House, CHECKPOINT)?.and_then(|note| String::from_utf8(note).ok());
+        let expected = Checkpoint { origin: origin.clone(), size: number, root: tree.root() };
+        if note.and_then(|note| Checkpoint::verify(&note, keys.receipt.public())) != Some(expected) {
+            return Err(damaged("the log is not the one that was signed"));
+        }
+        Ok(Self { number, hash: last.hash, tree, origin, keys })
+    }
+
+    /// Adds the rows of the next batch to its own ops. If the batch is not committed, this chain must not be used again.
+    pub(crate) fn next(&mut self, ops: &mut Vec<Op>, entries: &[LogLeaf]) -> Result<BatchRecord, VaultError> {
+        let entries: Vec<Hash> = entries.iter().map(|entry| entry.0).collect();
+        let number = self.number + 1;
+        let link = Link::new(&self.hash, number, digest(ops), root_of(&entries));
+        let put = |key: &[u8], rest: &[u8], value: Vec<u8>| Op::Put(Keyspace::House, [key, rest].concat(), value);
+        ops.push(put(CHAIN, &number.to_be_bytes(), link.to_row()));
+        if let Some(old) = number.checked_sub(ROWS_KEPT).filter(|old| *old > 0) {
+            ops.push(Op::Delete(Keyspace::House, [CHAIN, &old.to_be_bytes()].concat()));
+        }
+        if !entries.is_empty() {
+            ops.push(put(ENTRIES, &number.to_be_bytes(), entries.concat()));
+        }
+        let leaf = batch_leaf(number, &link.hash, &link.entries_root);
+        let log_path = self.tree.append(leaf, |node, hash| ops.push(put(NODE, &node_key(node), hash.to_vec())));
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: number, root: self.tree.root() };
+        let checkpoint = checkpoint.sign(&self.keys.receipt)?;
+        ops.push(put(CHECKPOINT, b"", checkpoint.clone().into_bytes()));
+        (self.number, self.hash) = (number, link.hash);
+        Ok(BatchRecord { number, link, entries, log_path, checkpoint })
+    }
+
+    /// How many batches were committed.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The hash of the last batch.
+    pub(crate) fn hash(&self) -> &Hash {
+        &self.hash
+    }
+}
+
+/// The proof of an entry of any earlier batch, up to the newest checkpoint. `None` when there is no such entry, or its
+/// link is no longer kept whole (the checkpoint still covers it).
+pub(crate) fn proof_of(
+    snapshot: &dyn EngineSnapshot,
+    batch: u64,
+    index: usize,
+    chain: Hash,
+) -> Result<Option<Proof>, VaultError> {
+    let Some(hashes) = snapshot.get(Keyspace::House, &[ENTRIES, &batch.to_be_bytes()].concat())? else {
+        return Ok(None);
+    };
+    let entries: Vec<Hash> = hashes.chunks(32).filter_map(|hash| hash.try_into().ok()).collect();
+    let note = snapshot.get(Keyspace::House, CHECKPOINT)?.and_then(|note| String::from_utf8(note).ok());
+    let Some((note, checkpoint)) = note.and_then(|note| Checkpoint::read(&note).map(|read| (note, read))) else {
+        return Ok(None);
+    };
+    let log_path = inclusion(batch - 1, checkpoint.size, &mut |at| node(snapshot, at))?;
+    let link = Link { digest: [0; 32], entries_root: root_of(&entries), hash: chain };
+    Ok(Proof::new(batch, &link, &entries, index, log_path, note))
+}
+
+/// The newest signed checkpoint.
+pub(crate) fn checkpoint(snapshot: &dyn EngineSnapshot) -> Result<Option<String>, VaultError> {
+    Ok(snapshot.get(Keyspace::House, CHECKPOINT)?.and_then(|note| String::from_utf8(note).ok()))
+}
+
+fn node_key(node: Node) -> [u8; 9] {
+    let mut key = [node.level; 9];
+    for (target, source) in key.iter_mut().skip(1).zip(node.index.to_be_bytes()) {
+        *target = source;
+    }
+    key
+}
+
+fn node(snapshot: &dyn EngineSnapshot, at: Node) -> Result<Hash, VaultError> {
+    let row = snapshot.get(Keyspace::House, &[NODE, &node_key(at)].concat())?;
+    row.and_then(|row| row.try_into().ok()).ok_or_else(|| damaged("a node of the log is missing"))
+}
+
+fn digest(ops: &[Op]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    let mut part = |bytes: &[u8]| {
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(bytes);
+    };
+    for op in ops {
+        match op {
+            Op::Put(keyspace, key, value) => {
+                part(&[1, *keyspace as u8]);
+                part(key);
+                part(value);
+            }
+            Op::Delete(keyspace, key) => {
+                part(&[0, *keyspace as u8]);
+                part(key);
+            }
+        }
+    }
+    let mut out = [0; 32];
+    for (target, source) in out.iter_mut().zip(context.finish().as_ref()) {
+        *target = *source;
+    }
+    out
+}
+
+fn damaged(what: &str) -> VaultError {
+    VaultError::Damaged { keyspace: Keyspace::House.name(), what: what.to_owned() }
+}
+
+/// The file `head`: how far the chain reached when somebody last looked. Written after each commit without a sync of its
+/// own, so it may be behind the store and never ahead of it; a store that is behind *it* has lost batches.
+pub(crate) struct Head {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+/// Two slots, written in turn, so that a torn write leaves the other: number 8 · hash 32 · check 8.
+const SLOT_BYTES: usize = 48;
+
+impl Head {
+    /// Opens the file, making it when absent.
+    pub(crate) fn open(path: &Path) -> Result<Self, VaultError> {
+        Ok(Self { path: path.to_path_buf(), file: Disk::open_or_create(path)? })
+    }
+
+    /// Refuses a chain that ends before, or differs at, what was seen.
+    pub(crate) fn check(&self, chain: &Chain, snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
+        let Some((number, hash)) = self.read()? else { return Ok(()) };
+        if number > chain.number {
+            return Err(damaged(&format!(
+                "batches {} to {number} were acknowledged and are missing",
+                chain.number + 1
+            )));
+        }
+        let row = snapshot.get(Keyspace::House, &[CHAIN, &number.to_be_bytes()].concat())?;
+        match row.and_then(|row| Link::from_row(&row)) {
+            Some(link) if link.hash != hash => Err(damaged(&format!("batch {number} is not the one that was seen"))),
+            None if chain.number - number < ROWS_KEPT => Err(damaged(&format!("batch {number} is missing"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes the end of the chain, after its batch was synced.
+    pub(crate) fn note(&self, chain: &Chain) -> Result<(), VaultError> {
+        let mut slot = [chain.number.to_be_bytes().as_slice(), &chain.hash].concat();
+        let check = sha256(&[&slot]);
+        slot.extend(check.iter().take(8));
+        let at = (chain.number % 2) * SLOT_BYTES as u64;
+        self.file.write_all_at(&slot, at).map_err(|source| file_error("writing", &self.path, source))
+    }
+
+    fn read(&self) -> Result<Option<(u64, Hash)>, VaultError> {
+        let mut newest = None;
+        for at in [0, SLOT_BYTES as u64] {
+            let mut slot = [0; SLOT_BYTES];
+            match self.file.read_exact_at(&mut slot, at) {
+                Ok(()) => newest = newest.max(from_slot(&slot)),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
+                Err(error) => return Err(file_error("reading", &self.path, error)),
+            }
+        }
+        Ok(newest)
+    }
+}
+
+fn from_slot(slot: &[u8; SLOT_BYTES]) -> Option<(u64, Hash)> {
+    let (number, rest) = slot.split_first_chunk::<8>()?;
+    let (hash, check) = rest.split_first_chunk::<32>()?;
+    let whole = sha256(&[number, hash]);
+    whole.starts_with(check).then(|| (u64::from_be_bytes(*number), *hash))
+}
+
+#[cfg(test)]
+mod tests;

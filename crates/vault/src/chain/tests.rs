@@ -1,0 +1,120 @@
+//! Whatever is missing from the chain, the house does not open.
+
+use super::*;
+use crate::engine::Engine;
+use crate::key::Ring;
+use crate::{EngineKind, engine};
+use model::chance::Seeded;
+
+const HOUSE: HouseId = HouseId::from_bytes([1; 16]);
+
+fn keys(seed: u64) -> Arc<HouseKeys> {
+    Arc::new(Ring::in_memory(&HOUSE, &Seeded::new(seed)).house_keys().unwrap())
+}
+
+fn entry(n: u64) -> LogLeaf {
+    LogLeaf::commit(&[7; 16], &n.to_be_bytes())
+}
+
+fn house(n_batches: u64) -> (Arc<dyn Engine>, Chain, Vec<BatchRecord>) {
+    let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
+    let mut chain = Chain::open(engine.snapshot().as_ref(), keys(1), &HOUSE).unwrap();
+    let mut records = Vec::new();
+    for n in 0..n_batches {
+        let mut ops = vec![Op::Put(Keyspace::Events, n.to_be_bytes().to_vec(), b"event".to_vec())];
+        let entries: Vec<LogLeaf> = (0..n % 4).map(|each| entry(10 * n + each)).collect();
+        records.push(chain.next(&mut ops, &entries).unwrap());
+        engine.commit(ops).unwrap();
+    }
+    (engine, chain, records)
+}
+
+fn reopen(engine: &dyn Engine) -> Result<Chain, VaultError> {
+    Chain::open(engine.snapshot().as_ref(), keys(1), &HOUSE)
+}
+
+#[test]
+fn a_chain_goes_on_where_it_ended() {
+    let (engine, chain, _) = house(37);
+    let reopened = reopen(engine.as_ref()).unwrap();
+    assert_eq!((reopened.number(), reopened.hash()), (37, chain.hash()));
+    assert_eq!(reopened.tree, chain.tree);
+    assert!(Chain::open(engine.snapshot().as_ref(), keys(2), &HOUSE).is_err(), "signed by another house");
+}
+
+#[test]
+fn only_the_newest_links_are_kept_and_they_still_verify() {
+    let (engine, ..) = house(ROWS_KEPT + 3);
+    assert_eq!(engine.snapshot().scan(Keyspace::House, CHAIN).count() as u64, ROWS_KEPT);
+    assert_eq!(reopen(engine.as_ref()).unwrap().number(), ROWS_KEPT + 3);
+}
+
+#[test]
+fn every_missing_or_changed_row_is_noticed() {
+    let (engine, ..) = house(9);
+    let rows: Vec<_> = engine.snapshot().scan(Keyspace::House, b"\0").map(Result::unwrap).collect();
+    let peaks: Vec<Vec<u8>> =
+        [(3, 0), (0, 8)].map(|(level, index)| [NODE, &node_key(Node { level, index })].concat()).into();
+    for (key, value) in rows {
+        let (_, changed_value) = (&key, value.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>());
+        let verified = key.starts_with(CHAIN)
+            || key.starts_with(CHECKPOINT)
+            || peaks.contains(&key)
+            || (key.starts_with(NODE) && key[NODE.len()] == 0);
+        for op in [Op::Delete(Keyspace::House, key.clone()), Op::Put(Keyspace::House, key.clone(), changed_value)] {
+            engine.commit(vec![op]).unwrap();
+            assert_eq!(reopen(engine.as_ref()).is_err(), verified, "{}", String::from_utf8_lossy(&key));
+            engine.commit(vec![Op::Put(Keyspace::House, key.clone(), value.clone())]).unwrap();
+        }
+    }
+    reopen(engine.as_ref()).unwrap();
+}
+
+#[test]
+fn acknowledged_batches_that_vanish_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head");
+    let (long, chain, _) = house(5);
+    let head = Head::open(&path).unwrap();
+    head.check(&chain, long.snapshot().as_ref()).unwrap();
+    head.note(&chain).unwrap();
+    head.check(&chain, long.snapshot().as_ref()).unwrap();
+
+    let (short, shorter, _) = house(4);
+    assert!(reopen(short.as_ref()).is_ok(), "control: the shorter chain is whole in itself");
+    let head = Head::open(&path).unwrap();
+    assert!(matches!(head.check(&shorter, short.snapshot().as_ref()), Err(VaultError::Damaged { .. })));
+
+    let (other, mut another, _) = house(4);
+    let mut ops = vec![Op::Put(Keyspace::Events, b"another".to_vec(), b"history".to_vec())];
+    another.next(&mut ops, &[]).unwrap();
+    other.commit(ops).unwrap();
+    assert!(head.check(&another, other.snapshot().as_ref()).is_err(), "same length, another history");
+
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&[1; 5], 48).unwrap();
+    assert!(head.check(&shorter, short.snapshot().as_ref()).is_ok(), "a torn slot counts for nothing");
+}
+
+#[test]
+fn each_entry_has_a_proof_at_once_and_later() {
+    let (engine, _, records) = house(23);
+    let snapshot = engine.snapshot();
+    let newest = Checkpoint::read(&checkpoint(snapshot.as_ref()).unwrap().unwrap()).unwrap();
+    for (n, record) in records.iter().enumerate() {
+        for index in 0..n % 4 {
+            let leaf = entry(10 * n as u64 + index as u64);
+            let at_once = record.proof(index).unwrap();
+            let then = Checkpoint::read(&at_once.checkpoint).unwrap();
+            let later = proof_of(snapshot.as_ref(), record.number, index, at_once.chain).unwrap().unwrap();
+            for (proof, checkpoint) in [(&at_once, &then), (&later, &newest)] {
+                let root = |leaf| {
+                    crate::log::root_from_path(proof.leaf(leaf)?, proof.batch - 1, checkpoint.size, &proof.log_path)
+                };
+                assert_eq!(root(leaf), Some(checkpoint.root));
+                assert_ne!(root(entry(999)), Some(checkpoint.root));
+            }
+        }
+        assert!(record.proof(n % 4).is_none());
+    }
+    assert!(proof_of(snapshot.as_ref(), 99, 0, [0; 32]).unwrap().is_none());
+}

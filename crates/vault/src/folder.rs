@@ -1,0 +1,216 @@
+//! Responsible for the data folder: its layout, its format version, its lock, and the check that the root key is the
+//! right one, made before anything is written.
+//!
+//! `house` (format, id, root check value) · `lock` · `keys/ring` · `tombstones` · `urgent.log` · `head` · `store/`
+//!
+//! Deliberately not: what stands in those files. One process holds a folder at a time.
+
+use crate::VaultError;
+use crate::disk::{Disk, file_error};
+use crate::key::{Ring, Root};
+use crate::tombstone::Tombstones;
+use crate::urgent::UrgentLog;
+use model::{HouseId, Rng};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// The format this program writes.
+pub(crate) const FORMAT: u32 = 1;
+
+const TITLE: &str = "fineline data folder";
+
+/// A data folder that this process holds.
+pub(crate) struct Folder {
+    path: PathBuf,
+    house: HouseId,
+    /// Held until dropped.
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes a data folder with a new house, its key ring and its empty files. The root key file is made when absent.
+    pub(crate) fn create(path: &Path, root_path: &Path, rng: &dyn Rng) -> Result<(Self, Ring), VaultError> {
+        let house_file = path.join("house");
+        if house_file.exists() {
+            return Err(VaultError::HouseExists { path: path.to_path_buf() });
+        }
+        Disk::make_folder(path)?;
+        Disk::make_folder(&path.join("keys"))?;
+        let lock = lock(path)?;
+        let root = match root_path.exists() {
+            true => Root::open(root_path)?,
+            false => Root::create(root_path, rng)?,
+        };
+        let house = HouseId::from_bytes(rng.bytes());
+        // Whatever an interrupted attempt left behind belongs to no house.
+        for left in ["keys/ring", "tombstones", "urgent.log", "head"].map(|name| path.join(name)) {
+            match std::fs::remove_file(&left) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(file_error("removing", &left, error));
+                }
+                _ => {}
+            }
+        }
+        let folder = Self { path: path.to_path_buf(), house, _lock: lock };
+        let ring = Ring::create(Some(&folder.ring()), &root, &house, rng)?;
+        Tombstones::create(&folder.tombstones())?;
+        UrgentLog::create(&folder.urgent_log())?;
+        // The house file is the last: a folder without it is not a house.
+        Disk::create(&house_file, to_text(&house, &root.check_value(&house)).as_bytes())?;
+        Ok((folder, ring))
+    }
+
+    /// Opens a data folder: house, format, root key, lock, ring, in that order. Writes nothing.
+    pub(crate) fn open(path: &Path, root_path: &Path) -> Result<(Self, Ring), VaultError> {
+        let (house, check) = read_house(path)?;
+        let root = Root::open(root_path)?;
+        if root.check_value(&house) != check {
+            return Err(VaultError::WrongRoot { path: root_path.to_path_buf() });
+        }
+        let folder = Self { path: path.to_path_buf(), house, _lock: lock(path)? };
+        let ring = Ring::open(&folder.ring(), &root, &house)?;
+        Ok((folder, ring))
+    }
+
+    /// Whose folder this is.
+    pub(crate) fn house(&self) -> HouseId {
+        self.house
+    }
+
+    /// The key ring file.
+    pub(crate) fn ring(&self) -> PathBuf {
+        self.path.join("keys").join("ring")
+    }
+
+    /// The tombstone file.
+    pub(crate) fn tombstones(&self) -> PathBuf {
+        self.path.join("tombstones")
+    }
+
+    /// The urgent log.
+    pub(crate) fn urgent_log(&self) -> PathBuf {
+        self.path.join("urgent.log")
+    }
+
+    /// How far the chain was seen to reach.
+    pub(crate) fn head(&self) -> PathBuf {
+        self.path.join("head")
+    }
+
+    /// The engine's folder.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+}
+
+/// Which house a folder holds, and the root check value; without locking it (census, `doctor`).
+pub(crate) fn read_house(path: &Path) -> Result<(HouseId, [u8; 32]), VaultError> {
+    let no_house = || VaultError::NoHouse { path: path.to_path_buf() };
+    let bytes = Disk::read(&path.join("house"))?.ok_or_else(no_house)?;
+    let text = String::from_utf8(bytes).map_err(|_| no_house())?;
+    let mut lines = text.lines();
+    if lines.next() != Some(TITLE) {
+        return Err(no_house());
+    }
+    let mut field = |name: &str| lines.next().and_then(|line| line.strip_prefix(name)).map(str::trim);
+    let found = field("format ").and_then(|format| format.parse().ok()).ok_or_else(no_house)?;
+    if found != FORMAT {
+        return Err(VaultError::Version { path: path.to_path_buf(), found, known: FORMAT });
+    }
+    let house = field("house ").and_then(|house| HouseId::parse(house).ok()).ok_or_else(no_house)?;
+    let check = field("root check ").and_then(model::id::from_base32).ok_or_else(no_house)?;
+    Ok((house, check))
+}
+
+fn to_text(house: &HouseId, check: &[u8; 32]) -> String {
+    format!("{TITLE}\nformat {FORMAT}\nhouse {house}\nroot check {}\n", model::id::base32(check))
+}
+
+fn lock(path: &Path) -> Result<File, VaultError> {
+    let lock_path = path.join("lock");
+    let file = Disk::open_or_create(&lock_path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(VaultError::Locked { path: path.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(file_error("locking", &lock_path, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::chance::Seeded;
+    use std::collections::BTreeMap;
+
+    fn contents(path: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir(path).unwrap() {
+            let entry = entry.unwrap();
+            match entry.path().is_dir() {
+                true => found.extend(contents(&entry.path())),
+                false => {
+                    let modified = entry.metadata().unwrap().modified().unwrap();
+                    found.insert(entry.path(), (Disk::read(&entry.path()).unwrap().unwrap(), modified));
+                }
+            }
+        }
+        found
+    }
+
+    fn house() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let temp = tempfile::tempdir().unwrap();
+        let (data, root) = (temp.path().join("data"), temp.path().join("root"));
+        Folder::create(&data, &root, &Seeded::new(1)).unwrap();
+        (temp, data, root)
+    }
+
+    #[test]
+    fn a_house_is_made_once_and_opens_again() {
+        let (_temp, data, root) = house();
+        let (folder, ring) = Folder::open(&data, &root).unwrap();
+        assert_eq!((ring.current(), folder.house()), (1, read_house(&data).unwrap().0));
+        drop(folder);
+        assert!(matches!(Folder::create(&data, &root, &Seeded::new(2)), Err(VaultError::HouseExists { .. })));
+    }
+
+    #[test]
+    fn a_second_opening_is_refused_while_the_first_lives() {
+        let (_temp, data, root) = house();
+        let first = Folder::open(&data, &root).unwrap();
+        assert!(matches!(Folder::open(&data, &root), Err(VaultError::Locked { .. })));
+        drop(first);
+        Folder::open(&data, &root).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_root_key_is_refused_before_any_write() {
+        let (temp, data, root) = house();
+        let other = temp.path().join("other");
+        Root::create(&other, &Seeded::new(9)).unwrap();
+        let before = contents(&data);
+        assert!(matches!(Folder::open(&data, &other), Err(VaultError::WrongRoot { .. })));
+        assert!(Folder::open(&data, &temp.path().join("missing")).is_err());
+        assert_eq!(contents(&data), before);
+        Folder::open(&data, &root).unwrap();
+    }
+
+    #[test]
+    fn no_house_and_another_version_are_named() {
+        let (temp, data, root) = house();
+        assert!(matches!(Folder::open(temp.path(), &root), Err(VaultError::NoHouse { .. })));
+        let text = String::from_utf8(Disk::read(&data.join("house")).unwrap().unwrap()).unwrap();
+        Disk::replace(&data.join("house"), text.replace("format 1", "format 9").as_bytes()).unwrap();
+        assert!(matches!(Folder::open(&data, &root), Err(VaultError::Version { found: 9, known: 1, .. })));
+        Disk::replace(&data.join("house"), b"something else").unwrap();
+        assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })));
+    }
+
+    #[test]
+    fn an_interrupted_making_can_be_made_again() {
+        let (_temp, data, root) = house();
+        std::fs::remove_file(data.join("house")).unwrap();
+        let (folder, _) = Folder::create(&data, &root, &Seeded::new(3)).unwrap();
+        drop(folder);
+        Folder::open(&data, &root).unwrap();
+    }
+}

@@ -1,0 +1,132 @@
+//! Responsible for the tombstone file: who was erased, as keyed tokens that name nobody, so that no restored backup and
+//! no replayed event brings anybody back.
+//!
+//! File = magic · entries. Entry = token 32 · time 8 · epoch 8 · mac 32, where each mac covers the one before: an entry
+//! cannot be taken out of the middle. How far the file reaches is noted in the store too ([`Tombstones::note`]): a file
+//! that is missing or shorter than the store knows is refused.
+//!
+//! Deliberately not: tokens of addresses (`index`), and what erasing does (the committer).
+
+use crate::VaultError;
+use crate::disk::Disk;
+use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::key::{HouseKeys, Secret, mac};
+use model::{At, ProfileId};
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"FLTOMB1\n";
+const ENTRY_BYTES: usize = 32 + 8 + 8 + 32;
+const NOTE: &[u8] = b"\0tombstones";
+
+/// The open tombstone file.
+pub(crate) struct Tombstones {
+    /// `None` in memory.
+    file: Option<(PathBuf, File)>,
+    key: Secret,
+    tokens: HashMap<[u8; 32], At>,
+    epoch: u64,
+    mac: [u8; 32],
+}
+
+impl Tombstones {
+    /// Makes an empty file; refuses when there is one.
+    pub(crate) fn create(path: &Path) -> Result<(), VaultError> {
+        Disk::create(path, MAGIC)
+    }
+
+    /// Without a file: for the memory engine.
+    pub(crate) fn in_memory(keys: &HouseKeys) -> Self {
+        let (key, tokens) = (keys.tombstone().clone(), HashMap::new());
+        Self { file: None, key, tokens, epoch: 0, mac: [0; 32] }
+    }
+
+    /// Opens the file. A missing one, or an entry that is not ours, refuses; a torn last entry was never acknowledged.
+    pub(crate) fn open(path: &Path, keys: &HouseKeys) -> Result<Self, VaultError> {
+        let bytes = Disk::read(path)?.ok_or(VaultError::Tombstones)?;
+        let mut tombstones = Self::in_memory(keys);
+        for entry in bytes.strip_prefix(MAGIC).ok_or_else(damaged)?.chunks_exact(ENTRY_BYTES) {
+            let (token, rest) = entry.split_first_chunk::<32>().ok_or_else(damaged)?;
+            let (at, _) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+            let at = At::from_ms(i64::from_be_bytes(*at));
+            if tombstones.entry(token, at) != entry {
+                return Err(damaged());
+            }
+            tombstones.push(*token, at);
+        }
+        tombstones.file = Some((path.to_path_buf(), Disk::open_to_append(path)?));
+        Ok(tombstones)
+    }
+
+    /// Notes that somebody was erased, on the disk before this returns; the new epoch. Twice is once.
+    pub(crate) fn add(&mut self, profile: &ProfileId, at: At) -> Result<u64, VaultError> {
+        let token = self.token(profile);
+        if !self.tokens.contains_key(&token) {
+            let entry = self.entry(&token, at);
+            let begins = (MAGIC.len() as u64) + self.epoch * ENTRY_BYTES as u64;
+            if let Some((path, file)) = &mut self.file {
+                Disk::append(file, path, begins, &entry)?;
+            }
+            self.push(token, at);
+        }
+        Ok(self.epoch)
+    }
+
+    /// When this profile was erased; `None` when it was not.
+    pub(crate) fn erased_at(&self, profile: &ProfileId) -> Option<At> {
+        self.tokens.get(&self.token(profile)).copied()
+    }
+
+    /// Whether this profile was erased.
+    pub(crate) fn contains(&self, profile: &ProfileId) -> bool {
+        self.erased_at(profile).is_some()
+    }
+
+    /// How many entries there are.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The op that notes this epoch in the store, for the batch that follows an [`Tombstones::add`].
+    pub(crate) fn note(&self) -> Op {
+        let note = [self.epoch.to_be_bytes().as_slice(), &self.mac].concat();
+        Op::Put(Keyspace::House, NOTE.to_vec(), note)
+    }
+
+    /// Refuses a file that does not reach what the store noted, or is another one.
+    pub(crate) fn check(&self, snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
+        let Some(note) = snapshot.get(Keyspace::House, NOTE)? else { return Ok(()) };
+        let (epoch, noted) = note.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let epoch = u64::from_be_bytes(*epoch);
+        let same = epoch < self.epoch || (epoch == self.epoch && noted == self.mac);
+        same.then_some(()).ok_or(VaultError::Tombstones)
+    }
+
+    fn token(&self, profile: &ProfileId) -> [u8; 32] {
+        mac(&self.key, &[b"profile", profile.as_bytes()])
+    }
+
+    fn entry(&self, token: &[u8; 32], at: At) -> Vec<u8> {
+        let mut entry = [token.as_slice(), &at.ms().to_be_bytes(), &(self.epoch + 1).to_be_bytes()].concat();
+        let mac = mac(&self.key, &[b"entry", &self.mac, &entry]);
+        entry.extend_from_slice(&mac);
+        entry
+    }
+
+    fn push(&mut self, token: [u8; 32], at: At) {
+        let entry = self.entry(&token, at);
+        if let Some((_, mac)) = entry.split_last_chunk() {
+            self.mac = *mac;
+        }
+        self.epoch += 1;
+        self.tokens.insert(token, at);
+    }
+}
+
+fn damaged() -> VaultError {
+    VaultError::Damaged { keyspace: "tombstones", what: "an entry is not the one that was written".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Erased stays erased, whatever happens to the file.
+
+use super::*;
+use crate::key::Ring;
+use crate::{EngineKind, engine};
+use model::HouseId;
+use model::chance::Seeded;
+
+fn keys(seed: u64) -> HouseKeys {
+    Ring::in_memory(&HouseId::from_bytes([1; 16]), &Seeded::new(seed)).house_keys().unwrap()
+}
+
+fn person(n: u8) -> ProfileId {
+    ProfileId::from_bytes([n; 16])
+}
+
+fn filled() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tombstones");
+    Tombstones::create(&path).unwrap();
+    let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+    for n in [1, 2, 3] {
+        assert_eq!(tombstones.add(&person(n), At::from_ms(n.into())).unwrap(), u64::from(n));
+    }
+    assert_eq!(tombstones.add(&person(2), At::from_ms(99)).unwrap(), 3, "twice is once");
+    (folder, path)
+}
+
+#[test]
+fn the_erased_are_known_after_reopening_and_the_file_names_nobody() {
+    let (_folder, path) = filled();
+    let tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+    assert_eq!(tombstones.erased_at(&person(2)), Some(At::from_ms(2)));
+    assert!(!tombstones.contains(&person(4)));
+    let bytes = Disk::read(&path).unwrap().unwrap();
+    assert!(!bytes.windows(16).any(|window| window == person(1).as_bytes()));
+}
+
+#[test]
+fn a_torn_last_entry_is_cut_and_every_changed_byte_refused() {
+    let (_folder, path) = filled();
+    let bytes = Disk::read(&path).unwrap().unwrap();
+    for cut in 1..ENTRY_BYTES {
+        Disk::replace(&path, &bytes[..bytes.len() - cut]).unwrap();
+        let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+        assert_eq!(tombstones.epoch(), 2);
+        tombstones.add(&person(3), At::from_ms(3)).unwrap();
+        assert_eq!(Disk::read(&path).unwrap().unwrap(), bytes);
+    }
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        Disk::replace(&path, &changed).unwrap();
+        assert!(Tombstones::open(&path, &keys(1)).is_err(), "byte {at}");
+    }
+    let without_second = [&bytes[..MAGIC.len() + ENTRY_BYTES], &bytes[MAGIC.len() + 2 * ENTRY_BYTES..]].concat();
+    Disk::replace(&path, &without_second).unwrap();
+    assert!(Tombstones::open(&path, &keys(1)).is_err(), "taken out of the middle");
+    Disk::replace(&path, &bytes).unwrap();
+    assert!(Tombstones::open(&path, &keys(2)).is_err(), "another house's file");
+}
+
+#[test]
+fn a_missing_shorter_or_other_file_than_the_store_knows_is_refused() {
+    let (_folder, path) = filled();
+    let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
+    let tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+    tombstones.check(engine.snapshot().as_ref()).unwrap();
+    engine.commit(vec![tombstones.note()]).unwrap();
+    tombstones.check(engine.snapshot().as_ref()).unwrap();
+
+    let bytes = Disk::read(&path).unwrap().unwrap();
+    Disk::replace(&path, &bytes[..MAGIC.len() + ENTRY_BYTES]).unwrap();
+    let mut older = Tombstones::open(&path, &keys(1)).unwrap();
+    assert!(matches!(older.check(engine.snapshot().as_ref()), Err(VaultError::Tombstones)));
+    older.add(&person(7), At::from_ms(7)).unwrap();
+    older.add(&person(8), At::from_ms(8)).unwrap();
+    assert!(
+        matches!(older.check(engine.snapshot().as_ref()), Err(VaultError::Tombstones)),
+        "same length, others in it"
+    );
+
+    Disk::replace(&path, &bytes).unwrap();
+    let mut newer = Tombstones::open(&path, &keys(1)).unwrap();
+    newer.add(&person(9), At::from_ms(9)).unwrap();
+    newer.check(engine.snapshot().as_ref()).unwrap();
+
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Tombstones::open(&path, &keys(1)), Err(VaultError::Tombstones)));
+}
