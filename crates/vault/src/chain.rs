@@ -3,7 +3,7 @@
 //! of its journal for a torn tail and silently drop what was acknowledged after it.
 //!
 //! Rows (house keyspace): `\0chain` · number → digest, entries root, hash (the newest [`ROWS_KEPT`]); `\0node` · level ·
-//! index → hash; `\0entries` · number → the hashes of a batch's entries; `\0checkpoint` → the newest signed checkpoint.
+//! index → hash; `\0entries` · number → its link's hash and the hashes of its entries; `\0checkpoint` → the newest signed checkpoint.
 //! Beside the store, the file `head` says how far the chain was last seen to reach.
 //!
 //! Deliberately not: what an entry says, or who gets its proof (`receipt`).
@@ -180,7 +180,7 @@ impl Chain {
             ops.push(Op::Delete(Keyspace::House, [CHAIN, &old.to_be_bytes()].concat()));
         }
         if !entries.is_empty() {
-            ops.push(put(ENTRIES, &number.to_be_bytes(), entries.concat()));
+            ops.push(put(ENTRIES, &number.to_be_bytes(), [link.hash.as_slice(), &entries.concat()].concat()));
         }
         let leaf = batch_leaf(number, &link.hash, &link.entries_root);
         let log_path = self.tree.append(leaf, |node, hash| ops.push(put(NODE, &node_key(node), hash.to_vec())));
@@ -202,24 +202,17 @@ impl Chain {
     }
 }
 
-/// The proof of an entry of any earlier batch, up to the newest checkpoint. `None` when there is no such entry, or its
-/// link is no longer kept whole (the checkpoint still covers it).
-pub(crate) fn proof_of(
-    snapshot: &dyn EngineSnapshot,
-    batch: u64,
-    index: usize,
-    chain: Hash,
-) -> Result<Option<Proof>, VaultError> {
-    let Some(hashes) = snapshot.get(Keyspace::House, &[ENTRIES, &batch.to_be_bytes()].concat())? else {
+/// The proof of an entry of any earlier batch, up to the newest checkpoint. `None` when there is no such entry.
+pub(crate) fn proof_of(snapshot: &dyn EngineSnapshot, batch: u64, index: usize) -> Result<Option<Proof>, VaultError> {
+    let Some(row) = snapshot.get(Keyspace::House, &[ENTRIES, &batch.to_be_bytes()].concat())? else {
         return Ok(None);
     };
+    let (chain, hashes) = row.split_first_chunk().ok_or_else(|| damaged("the entries of a batch cannot be read"))?;
     let entries: Vec<Hash> = hashes.chunks(32).filter_map(|hash| hash.try_into().ok()).collect();
-    let note = snapshot.get(Keyspace::House, CHECKPOINT)?.and_then(|note| String::from_utf8(note).ok());
-    let Some((note, checkpoint)) = note.and_then(|note| Checkpoint::read(&note).map(|read| (note, read))) else {
-        return Ok(None);
-    };
-    let log_path = inclusion(batch - 1, checkpoint.size, &mut |at| node(snapshot, at))?;
-    let link = Link { digest: [0; 32], entries_root: root_of(&entries), hash: chain };
+    let Some(note) = checkpoint(snapshot)? else { return Ok(None) };
+    let size = Checkpoint::read(&note).ok_or_else(|| damaged("the checkpoint cannot be read"))?.size;
+    let log_path = inclusion(batch - 1, size, &mut |at| node(snapshot, at))?;
+    let link = Link { digest: [0; 32], entries_root: root_of(&entries), hash: *chain };
     Ok(Proof::new(batch, &link, &entries, index, log_path, note))
 }
 

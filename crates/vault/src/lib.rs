@@ -25,6 +25,7 @@ mod key;
 mod log;
 pub mod permit;
 pub mod projection;
+pub mod receipt;
 pub mod record;
 mod seal;
 pub mod snapshot;

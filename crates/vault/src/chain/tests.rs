@@ -105,7 +105,7 @@ fn each_entry_has_a_proof_at_once_and_later() {
             let leaf = entry(10 * n as u64 + index as u64);
             let at_once = record.proof(index).unwrap();
             let then = Checkpoint::read(&at_once.checkpoint).unwrap();
-            let later = proof_of(snapshot.as_ref(), record.number, index, at_once.chain).unwrap().unwrap();
+            let later = proof_of(snapshot.as_ref(), record.number, index).unwrap().unwrap();
             for (proof, checkpoint) in [(&at_once, &then), (&later, &newest)] {
                 let root = |leaf| {
                     crate::log::root_from_path(proof.leaf(leaf)?, proof.batch - 1, checkpoint.size, &proof.log_path)
@@ -116,5 +116,5 @@ fn each_entry_has_a_proof_at_once_and_later() {
         }
         assert!(record.proof(n % 4).is_none());
     }
-    assert!(proof_of(snapshot.as_ref(), 99, 0, [0; 32]).unwrap().is_none());
+    assert!(proof_of(snapshot.as_ref(), 99, 0).unwrap().is_none());
 }
