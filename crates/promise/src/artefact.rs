@@ -278,3 +278,124 @@ pub(crate) fn of(promise: &Promise) -> BTreeMap<ArtefactId, Artefact> {
     let all = segments.chain(campaigns).chain(traits).chain(model).chain(pages);
     all.map(|artefact| (artefact.id, artefact)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::SHOP;
+
+    fn parse(text: &str) -> Promise {
+        crate::parse("shop.toml", text).unwrap()
+    }
+
+    fn names(promise: &Promise) -> Vec<String> {
+        let mut names: Vec<String> = promise
+            .artefacts()
+            .values()
+            .map(|artefact| format!("{} {}", artefact.kind.as_str(), artefact.name))
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn everything_that_may_use_data_is_an_artefact() {
+        assert_eq!(
+            names(&parse(SHOP)),
+            [
+                "campaign win_back",
+                "count lapsed",
+                "model items",
+                "page desk",
+                "page portal",
+                "segment lapsed",
+                "trait days_since_order",
+                "trait orders_90d",
+                "trait orders_all",
+                "trait spent_all",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_campaign_may_read_what_it_says_and_no_more() {
+        let promise = parse(SHOP);
+        let campaign = promise.artefact(ArtefactKind::Campaign, "win_back").unwrap();
+        let reads: Vec<&str> = campaign.terms.reads.iter().map(String::as_str).collect();
+        assert_eq!(reads, ["candidates", "email", "favourite_group", "orders_90d", "orders_all", "shirt_size"]);
+        assert_eq!(campaign.terms.purpose.as_ref().map(PurposeName::as_str), Some("offers"));
+        assert_eq!(campaign.review, ReviewRole::One);
+        assert_eq!(hash(&campaign.canonical), *campaign.id.as_bytes());
+    }
+
+    #[test]
+    fn only_the_persons_own_pages_act_for_no_purpose() {
+        for artefact in parse(SHOP).artefacts().values() {
+            let own = artefact.is_portal() || artefact.is_desk();
+            assert_eq!(artefact.terms.purpose.is_none(), own, "{}", artefact.name);
+            assert_eq!(artefact.review == ReviewRole::BuiltIn, own, "{}", artefact.name);
+        }
+    }
+
+    #[test]
+    fn the_same_promise_gives_the_same_ids_whatever_its_spaces() {
+        let (one, two) = (parse(SHOP), parse(&format!("# Another comment.\n\n{}", SHOP.replace(" = ", "  =  "))));
+        assert_eq!(one.hash, two.hash);
+        assert!(one.artefacts().keys().eq(two.artefacts().keys()));
+    }
+
+    #[test]
+    fn a_change_of_meaning_asks_for_a_new_review_where_it_matters_and_only_there() {
+        let (before, after) = (parse(SHOP), parse(&SHOP.replace("days(90))", "days(60))")));
+        assert_ne!(before.hash, after.hash);
+        let id = |promise: &Promise, kind, name| promise.artefact(kind, name).map(|artefact| artefact.id);
+        for (kind, name, changes) in [
+            (ArtefactKind::Trait, "orders_90d", true),
+            (ArtefactKind::Segment, "lapsed", true),
+            (ArtefactKind::Campaign, "win_back", true),
+            (ArtefactKind::Trait, "orders_all", false),
+            (ArtefactKind::Model, Artefact::ITEMS, false),
+            (ArtefactKind::Page, Artefact::PORTAL, false),
+        ] {
+            assert_eq!(id(&before, kind, name) != id(&after, kind, name), changes, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_is_known_by_its_bytes() {
+        let promise = parse(SHOP);
+        let purpose = PurposeName::parse("orders").unwrap();
+        let of = |bytes: &[u8]| {
+            promise.mapping_artefact("online_retail", bytes, purpose.clone(), BTreeSet::new(), BTreeSet::new()).id
+        };
+        assert_eq!(of(b"a"), of(b"a"));
+        assert_ne!(of(b"a"), of(b"b"));
+        // Two files that are not text, and look alike as text, are still two.
+        assert_ne!(of(&[0xff]), of(&[0xfe]));
+    }
+
+    #[test]
+    fn without_an_offer_that_picks_items_there_is_no_model() {
+        let text = SHOP
+            .replace("picks_item = true\n", "")
+            .replace("{item} is", "All is")
+            .replace(" We picked {item} because you bought {because}.", "");
+        let promise = parse(&text);
+        assert_eq!(promise.candidates, None);
+        assert_eq!(promise.artefact(ArtefactKind::Model, Artefact::ITEMS), None);
+        assert_eq!(promise.fact_kind("candidates"), None);
+    }
+
+    #[test]
+    fn retention_classes_are_few_and_stable() {
+        let promise = parse(SHOP);
+        assert_eq!(promise.retention_classes().len(), 6);
+        for (id, retention) in promise.retention_classes() {
+            assert_eq!(*id, retention.id());
+        }
+        let order = &promise.events["Order Completed"].retention;
+        assert_eq!(order.keep_days, 1_095);
+        let late = model::At::parse("2026-06-01T23:59:59Z").unwrap();
+        assert_eq!(order.expires_at(late).to_string(), "2029-05-31T00:00:00.000Z");
+    }
+}

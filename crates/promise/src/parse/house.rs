@@ -2,6 +2,7 @@
 
 use super::Draft;
 use super::kept::days;
+use super::keys;
 use super::read::{Findings, Section};
 use crate::declaration::{CapPlan, GuardPlan, NoticePlan};
 use crate::guard;
@@ -57,7 +58,7 @@ impl Draft<'_, '_, '_> {
                 findings.error("FL504", section.span.clone(), title, "write [cap.default]");
                 continue;
             }
-            section.knows(&["at_most", "quiet"], findings);
+            section.knows(&keys::CAP, findings);
             if let Some(text) = section.text("at_most", findings) {
                 match at_most(&text.value) {
                     Some((at_most, per_days)) => (cap.at_most, cap.per_days) = (at_most, per_days),
@@ -91,7 +92,7 @@ impl Draft<'_, '_, '_> {
             return GuardPlan { never_infer, smallest_group };
         };
         let findings = &mut *self.findings;
-        section.knows(&["never_infer", "smallest_group"], findings);
+        section.knows(&keys::GUARD, findings);
         for text in section.texts("never_infer", findings).unwrap_or_default() {
             if model::FieldName::parse(&text.value).is_err() {
                 let title = format!("`{}` cannot stand in the never list", text.value);
@@ -124,7 +125,7 @@ impl Draft<'_, '_, '_> {
             }
             return None;
         };
-        section.knows(&["version", "starts", "tell_people_before"], findings);
+        section.knows(&keys::NOTICE, findings);
         section.missing("version", findings);
         let version = section.number("version", findings);
         let parsed = version.and_then(|version| u32::try_from(version).ok()).filter(|version| *version >= 1);

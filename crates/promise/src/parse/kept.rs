@@ -1,5 +1,6 @@
 //! What is kept: `[field.*]`, `[event.*]`, and what is worked out from it: `[trait.*]`.
 
+use super::keys;
 use super::purpose::{choice, name};
 use super::read::{Findings, Section, Text};
 use super::words::{plain, said};
@@ -44,7 +45,7 @@ impl Draft<'_, '_, '_> {
     }
 
     fn field(&mut self, section: &Section<'_>) -> Option<Field> {
-        section.knows(&["type", "one_of", "from", "for", "keep", "since", "class", "context"], self.findings);
+        section.knows(&keys::FIELD, self.findings);
         let name = name(section, FieldName::parse, self.findings);
         self.not_taken(section, &["trait"]);
         let retention = self.retention(section);
@@ -76,7 +77,7 @@ impl Draft<'_, '_, '_> {
     }
 
     fn event(&mut self, section: &Section<'_>) -> Option<EventPlan> {
-        section.knows(&["for", "keep", "since", "has", "lines", "class", "context"], self.findings);
+        section.knows(&keys::EVENT, self.findings);
         let name = name(section, EventName::parse, self.findings);
         let retention = self.retention(section);
         let findings = &mut *self.findings;
@@ -94,7 +95,7 @@ impl Draft<'_, '_, '_> {
     }
 
     fn one_trait(&mut self, section: &Section<'_>, events: &BTreeMap<EventName, EventPlan>) -> Option<TraitPlan> {
-        section.knows(&["is", "for", "says"], self.findings);
+        section.knows(&keys::TRAIT, self.findings);
         let name = name(section, TraitName::parse, self.findings);
         self.not_taken(section, &["field"]);
         if section.name == CandidatesPlan::NAME {

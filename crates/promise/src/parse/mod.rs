@@ -5,6 +5,7 @@
 
 mod house;
 mod kept;
+pub(crate) mod keys;
 mod offered;
 mod purpose;
 mod read;
@@ -50,23 +51,47 @@ pub fn parse(file_name: &str, text: &str) -> Result<Promise, Report> {
 }
 
 fn read_file(text: &str, findings: &mut Findings<'_>) -> Option<Promise> {
-    if text.len() > FILE_BYTES_MAX {
-        let title = format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len());
-        findings.error("FL006", 0..1, title, "split nothing, shorten it");
+    if too_large(text, findings) {
         return None;
     }
+    let document = toml(text, findings)?;
+    let root = Section::root(document.get_ref(), findings);
+    let names = Names::collect(&root, findings);
+    Draft { findings, root: &root, names, languages: Vec::new() }.read()
+}
+
+fn toml<'t>(text: &'t str, findings: &mut Findings<'_>) -> Option<toml::Spanned<DeTable<'t>>> {
     let (document, mistakes) = DeTable::parse_recoverable(text);
     for mistake in &mistakes {
         let span = mistake.span().unwrap_or(0..1);
         let message = mistake.message().replace('\n', "; ");
         findings.error("FL001", span, "this is not TOML".to_owned(), message);
     }
-    if !mistakes.is_empty() {
-        return None;
+    mistakes.is_empty().then_some(document)
+}
+
+/// Whether a text is TOML at all, for those who only want its form.
+///
+/// # Errors
+/// A [`Report`] with FL001 or FL006.
+pub(crate) fn check_syntax(file_name: &str, text: &str) -> Result<(), Report> {
+    let mut findings = Findings::new(text);
+    too_large(text, &mut findings);
+    if !findings.has_errors() {
+        toml(text, &mut findings);
     }
-    let root = Section::root(document.get_ref(), findings);
-    let names = Names::collect(&root, findings);
-    Draft { findings, root: &root, names, languages: Vec::new() }.read()
+    let has_errors = findings.has_errors();
+    let report = Report { file_name: file_name.to_owned(), diagnostics: findings.into_diagnostics() };
+    if has_errors { Err(report) } else { Ok(()) }
+}
+
+fn too_large(text: &str, findings: &mut Findings<'_>) -> bool {
+    let too_large = text.len() > FILE_BYTES_MAX;
+    if too_large {
+        let title = format!("the file has {} bytes, at most {FILE_BYTES_MAX} are read", text.len());
+        findings.error("FL006", 0..1, title, "people have to be able to read what is promised");
+    }
+    too_large
 }
 
 /// Every name that has a section, whether or not the section is right.

@@ -1,6 +1,7 @@
 //! Who gets what: `[segment.*]`, `[offer.*]`, `[campaign.*]`, and the candidates that follow from them.
 
 use super::kept::{list, undeclared_event};
+use super::keys;
 use super::purpose::name;
 use super::read::{Findings, Section, Text};
 use super::words::{Said, places_of, plain, said, slots};
@@ -40,7 +41,7 @@ impl Draft<'_, '_, '_> {
     }
 
     fn segment(&mut self, section: &Section<'_>, facts: &Facts, guard: &GuardPlan) -> Option<SegmentPlan> {
-        section.knows(&["for", "counted_for", "who"], self.findings);
+        section.knows(&keys::SEGMENT, self.findings);
         let name = name(section, SegmentName::parse, self.findings);
         if !section.has("for") {
             let title = format!("{} has no purpose", section.what);
@@ -123,7 +124,7 @@ impl Draft<'_, '_, '_> {
 
     fn offer(&mut self, section: &Section<'_>, facts: &Facts, guard: &GuardPlan) -> Option<OfferPlan> {
         let findings = &mut *self.findings;
-        section.knows(&["title", "says", "why", "code", "link", "picks_item", "placements"], findings);
+        section.knows(&keys::OFFER, findings);
         let name = name(section, OfferName::parse, findings);
         let title = said(section, "title", &self.languages, findings);
         let says = said(section, "says", &self.languages, findings);
@@ -248,7 +249,7 @@ impl Draft<'_, '_, '_> {
     }
 
     fn campaign(&mut self, section: &Section<'_>, parts: &Parts<'_>) -> Option<CampaignPlan> {
-        section.knows(&["to", "offers", "by", "hold_out", "goal", "goal_days"], self.findings);
+        section.knows(&keys::CAMPAIGN, self.findings);
         let name = name(section, CampaignName::parse, self.findings);
         let to = section.need_text("to", self.findings);
         if let Some(to) = &to {

@@ -1,5 +1,6 @@
 //! `[purpose.*]` and `[source.*]`.
 
+use super::keys;
 use super::read::{Findings, Section};
 use super::words::{plain, said};
 use super::{Draft, did_you_mean};
@@ -23,7 +24,7 @@ impl Draft<'_, '_, '_> {
 
     fn purpose(&mut self, section: &Section<'_>, version: Option<u32>) -> Option<Purpose> {
         let findings = &mut *self.findings;
-        section.knows(&["says", "basis", "levels", "since_notice"], findings);
+        section.knows(&keys::PURPOSE, findings);
         let name = name(section, PurposeName::parse, findings);
         let says = said(section, "says", &self.languages, findings);
         if let Some(says) = &says {
@@ -77,7 +78,7 @@ impl Draft<'_, '_, '_> {
 
     fn source(&mut self, section: &Section<'_>, purposes: &BTreeMap<PurposeName, Purpose>) -> Option<Source> {
         let findings = &mut *self.findings;
-        section.knows(&["kind", "origins", "consent"], findings);
+        section.knows(&keys::SOURCE, findings);
         let name = name(section, SourceName::parse, findings);
         section.missing("kind", findings);
         let kinds = [("browser", SourceKind::Browser), ("server", SourceKind::Server), ("import", SourceKind::Import)];

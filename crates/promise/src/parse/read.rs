@@ -1,6 +1,6 @@
 //! The TOML tree with spans, read key by key: types, missing and unknown keys. Knows nothing about promises.
 
-use super::did_you_mean;
+use super::{did_you_mean, keys};
 use crate::diagnostic::{Diagnostic, Severity, place};
 use model::Day;
 use std::ops::Range;
@@ -108,28 +108,8 @@ pub(super) struct Section<'d> {
 impl<'d> Section<'d> {
     /// The whole file.
     pub(super) fn root(table: &'d DeTable<'d>, findings: &mut Findings<'_>) -> Self {
-        const KEYS: [&str; 18] = [
-            "edition",
-            "company",
-            "contact",
-            "address",
-            "zone",
-            "currency",
-            "languages",
-            "purpose",
-            "source",
-            "field",
-            "event",
-            "trait",
-            "guard",
-            "segment",
-            "offer",
-            "campaign",
-            "cap",
-            "notice",
-        ];
         let root = Self { what: "the file".to_owned(), name: String::new(), span: 0..1, table };
-        root.knows(&KEYS, findings);
+        root.knows(&keys::ROOT, findings);
         root
     }
 

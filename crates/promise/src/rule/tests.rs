@@ -199,3 +199,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_page_about_rules_tells_the_truth() {
+    const PAGE: &str = include_str!("../../../../docs/reference/rules.md");
+    let promise = crate::parse("shop.toml", crate::fixture::SHOP).unwrap();
+    let kind_of = |name: &str| promise.fact_kind(name);
+    let block = |title: &str| {
+        let (_, rest) = PAGE.split_once(&format!("```{title}\n")).unwrap();
+        rest.split_once("\n```").unwrap().0.lines().collect::<Vec<_>>()
+    };
+    for text in block("rule") {
+        assert!(Rule::parse(text, &kind_of).is_ok(), "{text}");
+    }
+    for text in block("refused") {
+        assert!(Rule::parse(text, &kind_of).is_err(), "{text}");
+    }
+}
