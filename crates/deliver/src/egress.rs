@@ -22,6 +22,10 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// Longest that handing over one mail may take, in seconds: below the ten minutes after which the vault takes an attempt
+/// without an end for dead.
+pub const HANDOVER_SECONDS_MAX: u64 = 540;
+
 /// Connections to the relay at once, at most.
 pub const CONNECTIONS_MAX: usize = 4;
 
@@ -40,6 +44,9 @@ pub enum RelayError {
     /// The name for EHLO is not one.
     #[error("the name that greets the relay must be a host name")]
     Hello,
+    /// Waiting so long could outlast the attempt.
+    #[error("four commands and the end of a mail must take at most {HANDOVER_SECONDS_MAX} seconds together")]
+    Patience,
     /// The TLS library refused.
     #[error("TLS for the mail relay could not be set up")]
     Tls,
@@ -84,7 +91,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(20), command: Duration::from_secs(60), end: Duration::from_secs(600) }
+        Self { connect: Duration::from_secs(20), command: Duration::from_secs(45), end: Duration::from_secs(300) }
     }
 }
 
@@ -189,6 +196,11 @@ impl Relay {
         if !is_name(&config.hello) {
             return Err(RelayError::Hello);
         }
+        // MAIL, RCPT, DATA, RSET.
+        let longest = config.patience.command.saturating_mul(4).saturating_add(config.patience.end);
+        if longest > Duration::from_secs(HANDOVER_SECONDS_MAX) {
+            return Err(RelayError::Patience);
+        }
         if config.tls == TlsMode::None && !is_loopback(&config.host) {
             return Err(RelayError::Plain);
         }
@@ -287,27 +299,17 @@ impl Connection {
         mail: &Mail,
         look: impl FnOnce() -> Result<(), Refusal>,
     ) -> Result<Handover, Handover> {
-        // Whatever MAIL is refused for is about us as sender, not about this message.
-        let answer = self.command(MailFrom::new(Some(mail.from().clone()), Vec::new())).await?;
-        self.sort(answer, |error| Handover::Fault(fault(error))).await?;
-
-        let answer = self.command(Rcpt::new(mail.to().clone(), Vec::new())).await?;
-        self.sort(answer, of_recipient).await?;
-
+        self.command(MailFrom::new(Some(mail.from().clone()), Vec::new()), of_sender).await?;
+        self.command(Rcpt::new(mail.to().clone(), Vec::new()), of_recipient).await?;
         if let Err(refusal) = look() {
             self.forget().await;
             return Ok(Handover::Stopped(refusal));
         }
-
-        let answer = self.command(Data).await?;
-        self.sort(answer, of_text).await?;
+        self.command(Data, of_text).await?;
         // From here on the text is on its way: silence no longer means that it was not taken.
         match timeout(self.patience.end, self.smtp.message(mail.bytes())).await {
             Ok(Ok(_)) => Ok(Handover::Taken),
-            Ok(Err(error)) if error.status().is_some() => {
-                self.sort(Err(error), of_text).await?;
-                Ok(Handover::Unknown)
-            }
+            Ok(Err(error)) if error.status().is_some() => Err(self.refused(&error, of_text).await),
             Ok(Err(_)) | Err(_) => {
                 self.is_usable = false;
                 Ok(Handover::Unknown)
@@ -315,11 +317,15 @@ impl Connection {
         }
     }
 
-    /// One command and its answer; a broken or silent connection ends the handover.
-    async fn command(&mut self, command: impl fmt::Display) -> Result<Result<(), SmtpError>, Handover> {
+    /// One command; anything but a yes ends the handover.
+    async fn command(
+        &mut self,
+        command: impl fmt::Display,
+        meaning: fn(&SmtpError) -> Handover,
+    ) -> Result<(), Handover> {
         match timeout(self.patience.command, self.smtp.command(command)).await {
-            Ok(Ok(_)) => Ok(Ok(())),
-            Ok(Err(error)) if error.status().is_some() => Ok(Err(error)),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) if error.status().is_some() => Err(self.refused(&error, meaning).await),
             Ok(Err(_)) => Err(self.broken(RelayFault::Down)),
             Err(_) => Err(self.broken(RelayFault::Slow)),
         }
@@ -330,20 +336,14 @@ impl Connection {
         Handover::Fault(fault)
     }
 
-    /// What a negative answer means at this stage; makes the connection ready for the next mail.
-    async fn sort(
-        &mut self,
-        answer: Result<(), SmtpError>,
-        meaning: impl FnOnce(&SmtpError) -> Handover,
-    ) -> Result<(), Handover> {
-        let Err(error) = answer else { return Ok(()) };
-        if code(&error) == 421 {
+    /// What a no means at this stage; makes the connection ready for the next mail.
+    async fn refused(&mut self, error: &SmtpError, meaning: fn(&SmtpError) -> Handover) -> Handover {
+        if code(error) == 421 {
             // "Closing": about the connection, at any stage.
-            return Err(self.broken(RelayFault::Busy));
+            return self.broken(RelayFault::Busy);
         }
-        let meaning = meaning(&error);
         self.forget().await;
-        Err(meaning)
+        meaning(error)
     }
 
     /// Takes back what was said of a mail, so that the next one may follow.
@@ -376,21 +376,24 @@ fn fault(error: &SmtpError) -> RelayFault {
     }
 }
 
+/// Whatever MAIL is refused for is about us as sender, not about this message.
+fn of_sender(error: &SmtpError) -> Handover {
+    Handover::Fault(fault(error))
+}
+
 /// A 5xx to RCPT is the address's fault only when the relay says so: "relaying denied" (5.7.x, 530, 554) would otherwise
 /// put a whole list of good addresses on the suppression list.
 fn of_recipient(error: &SmtpError) -> Handover {
     if !error.is_permanent() {
         return Handover::Later;
     }
-    let enhanced = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    let is_policy = enhanced.trim_start().starts_with("5.7.");
-    match code(error) {
-        550 | 551 | 553 | 556 if !is_policy => Handover::AddressRefused,
-        _ if enhanced.trim_start().starts_with("5.1.") || enhanced.trim_start().starts_with("5.2.") => {
-            Handover::AddressRefused
-        }
-        _ => Handover::Fault(RelayFault::Refused),
-    }
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let says = |class: &str| text.trim_start().starts_with(class);
+    let is_address = match code(error) {
+        550 | 551 | 553 | 556 => !says("5.7."),
+        _ => says("5.1.") || says("5.2."),
+    };
+    if is_address { Handover::AddressRefused } else { Handover::Fault(RelayFault::Refused) }
 }
 
 fn of_text(error: &SmtpError) -> Handover {

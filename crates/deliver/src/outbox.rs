@@ -23,7 +23,7 @@ use crate::egress::{CONNECTIONS_MAX, Connection, Handover, Relay, RelayFault};
 use crate::mail::{Letter, Mail, MailError, compose, where_from};
 use crate::recipient::recipients;
 use crate::sender::Sender;
-use model::{At, FactName, Kind, Value};
+use model::{ArtefactId, At, FactName, Kind, Value};
 use promise::{Promise, Refusal, RefusalReason};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -372,7 +372,7 @@ impl Round<'_> {
         if permit.consent_seq() != attempt.consent_seq {
             return Err(Refusal::because(RefusalReason::ChangedMeanwhile).into());
         }
-        let name = address_field(promise).ok_or(Refusal::because(RefusalReason::NoAddress))?;
+        let name = address_field(promise, entry.artefact).ok_or(Refusal::because(RefusalReason::NoAddress))?;
         let address = permit.fact(&name)?.ok_or(Refusal::because(RefusalReason::NoAddress))?;
         let address = address.reveal();
         let Value::Text(to) = &address.value else { return Err(Unwritten::Failed("address_unreadable")) };
@@ -432,9 +432,12 @@ impl From<Refusal> for Unwritten {
     }
 }
 
-/// The declared field that holds an address.
-fn address_field(promise: &Promise) -> Option<FactName> {
-    promise.fields.values().find(|field| field.kind == Kind::Email).map(|field| FactName::Field(field.name.clone()))
+/// The declared field that holds an address and that this campaign may read.
+fn address_field(promise: &Promise, campaign: ArtefactId) -> Option<FactName> {
+    let reads = &promise.artefacts().get(&campaign)?.terms.reads;
+    let mut addresses = promise.fields.values().filter(|field| field.kind == Kind::Email);
+    let field = addresses.find(|field| reads.contains(field.name.as_str()))?;
+    Some(FactName::Field(field.name.clone()))
 }
 
 fn word(end: &AttemptEnd) -> &'static str {

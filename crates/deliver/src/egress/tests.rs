@@ -232,6 +232,8 @@ fn a_configuration_is_checked_before_anything_is_opened() {
         assert_eq!(check(&|config| config.host = host.into()), Err(RelayError::Host), "{host:?}");
     }
     assert_eq!(check(&|config| config.hello = "shop\r\nRSET".into()), Err(RelayError::Hello));
+    let patience = Patience { end: Duration::from_secs(600), ..Patience::default() };
+    assert_eq!(check(&|config| config.patience = patience), Err(RelayError::Patience));
     for (asked, used) in [(0, 1), (1, 1), (4, 4), (99, CONNECTIONS_MAX)] {
         assert_eq!(Relay::new(RelayConfig { connections: asked, ..config(25) }).unwrap().connections(), used);
     }
