@@ -1,13 +1,15 @@
 //! The promise file: what a company says it will do with people's data, parsed, checked, judged and told.
 //!
 //! One file, `promise.toml`, is the plan for everything else: sources, fields, events, purposes, traits, segments,
-//! offers, campaigns, caps, notices. This room reads it ([`parse`]), reports mistakes with their place ([`diagnostic`]),
-//! turns it into typed declarations ([`declaration`]), derives what has to be reviewed ([`artefact`]), decides purely who
-//! may read what ([`judge`]), evaluates rules for one person ([`rule`]), and writes the plain-English notice ([`notice`]).
-//! It opens no file, no socket, and asks no clock.
+//! offers, campaigns, caps, notices. This room reads it ([`parse`]), reports all mistakes with their place
+//! ([`diagnostic`]) and explains them ([`mod@explain`]), turns it into typed declarations ([`declaration`]), derives what has
+//! to be reviewed ([`artefact`]), decides purely who may read what ([`mod@judge`]), evaluates rules for one person
+//! ([`rule`]), writes the plain-English notice ([`notice`]), says what a new file changes ([`change`]) and what may never be
+//! taken at all ([`mod@never`], [`guard`]). It opens no file, no socket, and asks no clock.
 //!
-//! To add one more key to the promise file: the raw form in `parse/raw.rs`, the typed form in [`declaration`], its checks
-//! with an `FL` code in `parse/check.rs` and a long text in `explain/`, the JSON Schema in `schema.rs`, a golden error.
+//! To add one more key to the promise file: its name in `parse/keys.rs`, its typed form in [`declaration`], its reading and
+//! checks with an `FL` code in `parse/`, its line in the canonical form (`lookup.rs`) and in [`change`], a page with a wrong
+//! and a right example in `explain/` (a test runs both), and the JSON Schema in [`mod@schema`].
 
 pub mod aggregate;
 pub mod artefact;

@@ -264,3 +264,82 @@ impl Severity {
         matches!(self, Self::Error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Style;
+    use crate::fixture::SHOP;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_end_either_way() {
+        let windows = SHOP.replace('\n', "\r\n");
+        assert_eq!(parse("a", &windows).unwrap().hash, parse("b", SHOP).unwrap().hash);
+    }
+
+    #[test]
+    fn a_broken_declaration_is_reported_once_and_not_at_every_use() {
+        let wrong = SHOP.replace("is = \"count('Order Completed')\"", "is = \"count(Order)\"");
+        let report = parse("shop.toml", &wrong).unwrap_err();
+        assert_eq!(report.counts(), "1 error", "{report}");
+    }
+
+    #[test]
+    fn marks_in_texts_with_escapes_fall_back_to_the_whole_text() {
+        let wrong = SHOP.replace("who = \"orders_all", "who = \"\\torders_al");
+        let report = parse("shop.toml", &wrong).unwrap_err();
+        let diagnostic = &report.diagnostics[0];
+        assert_eq!(diagnostic.code, "FL302");
+        assert!(wrong[diagnostic.span.clone()].starts_with("\"\\torders_al"));
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let report = parse("p.toml", "edition = 1\n\"é\" = 1\nx = 1\n").unwrap_err();
+        let places: Vec<_> = report
+            .diagnostics
+            .iter()
+            .filter(|found| found.code == "FL002")
+            .map(|found| (found.line, found.column))
+            .collect();
+        assert_eq!(places, [(2, 1), (3, 1)]);
+    }
+
+    proptest! {
+        /// Whatever stands in the file: no panic, every mark inside the text, and it can be shown.
+        #[test]
+        fn no_file_ends_the_process(cuts in prop::collection::vec((0usize..4_500, 0usize..40, ".{0,6}"), 1..6)) {
+            let mut chars: Vec<char> = SHOP.chars().collect();
+            for (at, len, more) in cuts {
+                let at = at.min(chars.len());
+                let end = (at + len).min(chars.len());
+                chars.splice(at..end, more.chars());
+            }
+            let text: String = chars.into_iter().collect();
+            if let Err(report) = parse("shop.toml", &text) {
+                for diagnostic in &report.diagnostics {
+                    prop_assert!(diagnostic.span.end <= text.len().max(1), "{:?}", diagnostic);
+                }
+                prop_assert!(!report.render(&text, Style::Plain).is_empty());
+                prop_assert!(report.n_errors() > 0);
+            }
+        }
+
+        /// Wrong types anywhere are named, not fatal.
+        #[test]
+        fn any_value_may_stand_anywhere(line in 0usize..140, value in prop::sample::select(vec!["1", "true", "[]", "{}", "''", "2026-01-15", "[[1]]", "{ a = 1 }", "-9223372036854775808", "\"{\"", "'é{'"])) {
+            let text: String = SHOP
+                .lines()
+                .enumerate()
+                .map(|(at, text)| match text.split_once(" = ") {
+                    Some((key, _)) if at == line => format!("{key} = {value}\n"),
+                    _ => format!("{text}\n"),
+                })
+                .collect();
+            if let Err(report) = parse("shop.toml", &text) {
+                prop_assert!(!report.render(&text, Style::Plain).is_empty());
+            }
+        }
+    }
+}
