@@ -1,0 +1,68 @@
+//! The made-up shop's own server speaking to Fineline as any shop would: over HTTP on the loopback, with a server key.
+//! The only outgoing socket of the demonstration besides the mail to its own sink.
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for one answer.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The shop's server. Clones share their connections.
+#[derive(Clone)]
+pub struct ShopServer {
+    client: Client<HttpConnector, Full<Bytes>>,
+    base: Arc<str>,
+    authorization: Arc<str>,
+}
+
+impl std::fmt::Debug for ShopServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ShopServer({})", self.base)
+    }
+}
+
+impl ShopServer {
+    /// Speaks to the listener at a loopback address, with this server key.
+    ///
+    /// # Errors
+    /// When the address is not on this machine: the demonstration contacts nothing else.
+    pub fn new(at: SocketAddr, key: &str) -> anyhow::Result<Self> {
+        anyhow::ensure!(at.ip().is_loopback(), "the demonstration speaks to this machine only");
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let authorization = format!("Basic {}", STANDARD.encode(format!("{key}:")));
+        Ok(Self { client, base: format!("http://{at}").into(), authorization: authorization.into() })
+    }
+
+    /// Posts JSON and reads the JSON answer; `Value::Null` when the body is not JSON.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<(StatusCode, Value)> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, self.authorization.as_ref())
+            .body(Full::from(serde_json::to_vec(body)?))?;
+        let ask = async {
+            let response = self.client.request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
+            Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+        };
+        tokio::time::timeout(ANSWER_MAX, ask).await.with_context(|| format!("no answer from {path}"))?
+    }
+}
