@@ -19,6 +19,7 @@ pub mod exit;
 pub mod house;
 pub mod http;
 pub mod listener;
+pub mod mail;
 pub mod say;
 pub mod telemetry;
 

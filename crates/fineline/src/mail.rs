@@ -1,0 +1,80 @@
+//! The company's mail put together from settings: sender, signature, relay. Makes the signing keys when there are none yet
+//! and writes the relay into the register of recipients. It sends nothing; `deliver` does.
+
+use crate::config::{RelayTls, Settings, read_text};
+use crate::exit::Failure;
+use anyhow::Context;
+use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
+use deliver::egress::{Login, Patience, Relay, RelayConfig, TlsMode};
+use deliver::outbox::Mailer;
+use deliver::{BaseUrl, Recipient, Sender};
+use promise::Promise;
+use std::path::Path;
+use vault::Vault;
+
+/// Largest password file, in bytes.
+const PASSWORD_BYTES_MAX: u64 = 1_024;
+
+/// Everything that sending needs, or `None` when no relay is set: then messages wait in the outbox.
+///
+/// # Errors
+/// A setting that is missing or wrong, a password file that cannot be read, a vault that cannot be written.
+pub async fn mailer(
+    settings: &Settings,
+    promise: &Promise,
+    vault: &Vault,
+    base: &BaseUrl,
+) -> anyhow::Result<Option<Mailer>> {
+    let Some(relay) = settings.relay()? else { return Ok(None) };
+    let Some(from) = settings.given("mail_from") else {
+        return Err(Failure::usage("`relay` is set, so `mail_from` is needed: the address that mails come from"));
+    };
+    let who = settings.given("relay_operator").map_or_else(|| relay.host.clone(), str::to_owned);
+    let login = login(settings)?;
+    let tls = match relay.tls {
+        RelayTls::Plain => TlsMode::None,
+        RelayTls::StartTls => TlsMode::StartTls,
+        RelayTls::Wrapped => TlsMode::Tls,
+    };
+    let config = RelayConfig {
+        host: relay.host,
+        port: relay.port,
+        tls,
+        login,
+        hello: base.host().to_owned(),
+        connections: deliver::egress::CONNECTIONS_MAX,
+        patience: Patience::default(),
+        recipient: Recipient::relay(&who, None),
+    };
+    let relay = Relay::new(config)?;
+    relay.recipient().register(vault).await?;
+    let sender = Sender::new(promise, from, base.clone())?;
+    let signer = signer(vault, sender.domain(), settings.text("dkim_selector")).await?;
+    Ok(Some(Mailer::new(sender, signer, relay)?))
+}
+
+fn login(settings: &Settings) -> anyhow::Result<Option<Login>> {
+    match (settings.given("relay_user"), settings.given("relay_password_file")) {
+        (None, None) => Ok(None),
+        (Some(user), Some(file)) => {
+            let password = read_text(Path::new(file), PASSWORD_BYTES_MAX)?.trim_end_matches(['\r', '\n']).to_owned();
+            Ok(Some(Login { user: user.to_owned(), password }))
+        }
+        _ => Err(Failure::usage("`relay_user` and `relay_password_file` belong together")),
+    }
+}
+
+/// Signs with the house's keys; makes an RSA key, which every receiver knows, and an Ed25519 key beside it at first use.
+async fn signer(vault: &Vault, domain: &str, selector: &str) -> anyhow::Result<Signer> {
+    let have = vault.snapshot().house_records(RECORD_PREFIX, 1)?.len();
+    if have == 0 {
+        for (name, algorithm) in
+            [(selector.to_owned(), Algorithm::RsaSha256), (format!("{selector}-ed"), Algorithm::Ed25519Sha256)]
+        {
+            let key = Key::generate(algorithm)?;
+            Key::from_pkcs8(&name, &key).context("setting `dkim_selector`")?;
+            vault.put_house_record(&format!("{RECORD_PREFIX}{name}"), Some(key))?.await?;
+        }
+    }
+    Ok(Signer::load(&vault.snapshot(), domain)?)
+}
