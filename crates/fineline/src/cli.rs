@@ -1,6 +1,9 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
-use crate::command::{check, completions, config as config_command, doctor, explain, init, key, man, segment, upgrade};
+use crate::command::{
+    apply, audit, check, completions, config as config_command, doctor, explain, fmt, init, key, man, notice, plan,
+    segment, upgrade,
+};
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::say::{Colour, Form, Say};
@@ -82,14 +85,26 @@ pub enum Command {
     Check(check::Args),
     /// Explain a code such as FL203, with an example
     Explain(explain::Args),
+    /// Put a promise file in its usual form; comments stay
+    Fmt(fmt::Args),
+    /// Compare the promise file with what is promised now: weaker, stronger, earliest lawful date
+    Plan(plan::Args),
+    /// Review what the promise file asks for and put it in force
+    Apply(apply::Args),
     /// Look at clock, disk, keys, promise and settings
     Doctor(doctor::Args),
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
+    /// Verify receipts, offline
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Replace the keys that wrap everybody's keys, and destroy the old ones
     #[command(subcommand)]
     Key(key::Command),
+    /// Write the notice that people read
+    #[command(subcommand)]
+    Notice(notice::Command),
     /// Show each setting and where it comes from
     Config(config_command::Args),
     /// Say whether this program reads the data folder
@@ -115,9 +130,14 @@ impl Command {
             Self::Init(args) => init::run(&args, ground),
             Self::Check(args) => check::run(&args, ground),
             Self::Explain(args) => explain::run(&args, ground),
+            Self::Fmt(args) => fmt::run(&args, ground),
+            Self::Plan(args) => plan::run(&args, ground),
+            Self::Apply(args) => apply::run(&args, ground),
             Self::Doctor(args) => doctor::run(&args, ground),
             Self::Segment(command) => segment::run(command, ground),
+            Self::Audit(command) => audit::run(command, ground),
             Self::Key(command) => key::run(command, ground),
+            Self::Notice(command) => notice::run(command, ground),
             Self::Config(args) => config_command::run(&args, ground),
             Self::Upgrade(args) => upgrade::run(&args, ground),
             Self::Completions(args) => completions::run(&args, ground),

@@ -1,12 +1,17 @@
 //! The commands, one file each: `Args`, and `run` that does it and says what to do next.
 
+pub mod apply;
+pub mod audit;
 pub mod check;
 pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod explain;
+pub mod fmt;
 pub mod init;
 pub mod key;
 pub mod man;
+pub mod notice;
+pub mod plan;
 pub mod segment;
 pub mod upgrade;

@@ -8,6 +8,7 @@
 pub mod catalogue;
 pub mod drawing;
 pub mod http;
+pub mod load;
 pub mod people;
 pub mod shop;
 pub mod wire;

@@ -20,6 +20,7 @@ pub mod house;
 pub mod http;
 pub mod listener;
 pub mod mail;
+pub mod promised;
 pub mod say;
 pub mod telemetry;
 

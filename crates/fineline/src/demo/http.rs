@@ -323,7 +323,9 @@ async fn privacy(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Respons
     let url = answer.ok().filter(|(status, _)| status.is_success()).and_then(|(_, body)| {
         let url = body.get("url")?.as_str()?;
         // On our own listener, whatever name it was asked under.
-        let path = url.split_once("://").map_or(url, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/privacy"));
+        let path = url
+            .split_once("://")
+            .map_or(url, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/privacy"));
         Some(path.to_owned())
     });
     back_to(url.as_deref().unwrap_or("/privacy"), &visit)
