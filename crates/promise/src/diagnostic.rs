@@ -1,6 +1,6 @@
 //! Mistakes in a promise file with their place, shown as rustc shows them, or as JSON.
 //!
-//! It does not find mistakes (`parse` does) and does not explain them at length ([`crate::explain`] does).
+//! It does not find mistakes (`parse` does) and does not explain them at length ([`crate::explain()`] does).
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;

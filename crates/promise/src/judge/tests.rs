@@ -11,8 +11,10 @@ fn now() -> At {
     At::parse("2026-06-01T12:00:00Z").unwrap()
 }
 
-fn shop() -> Promise {
-    crate::parse("shop.toml", crate::fixture::SHOP).unwrap()
+fn shop() -> &'static Promise {
+    static SHOP: std::sync::LazyLock<Promise> =
+        std::sync::LazyLock::new(|| crate::parse("shop.toml", crate::fixture::SHOP).unwrap());
+    &SHOP
 }
 
 fn purpose(name: &str) -> PurposeName {
@@ -62,7 +64,7 @@ fn reason(verdict: &Verdict) -> Option<RefusalReason> {
 #[test]
 fn consent_is_in_force_only_when_given() {
     let promise = shop();
-    let campaign = campaign(&promise);
+    let campaign = campaign(promise);
     for (status, expected) in [
         (ConsentStatus::Given, None),
         (ConsentStatus::Unknown, Some(RefusalReason::NeverAsked)),
@@ -74,18 +76,18 @@ fn consent_is_in_force_only_when_given() {
         (ConsentStatus::Expired, Some(RefusalReason::AnswerLapsed)),
         (ConsentStatus::Invalidated, Some(RefusalReason::AnswerLapsed)),
     ] {
-        let verdict = judge(&promise, &campaign, &standing(&[("offers", status)]), now());
+        let verdict = judge(promise, &campaign, &standing(&[("offers", status)]), now());
         assert_eq!(reason(&verdict), expected, "{}", status.as_str());
     }
     // A contract is not a yes to offers.
-    let verdict = judge(&promise, &campaign, &standing(&[("orders", ConsentStatus::Given)]), now());
+    let verdict = judge(promise, &campaign, &standing(&[("orders", ConsentStatus::Given)]), now());
     assert_eq!(reason(&verdict), Some(RefusalReason::NeverAsked));
 }
 
 #[test]
 fn a_refusal_names_the_line_that_decided() {
     let promise = shop();
-    let Verdict::No(refusal) = judge(&promise, &campaign(&promise), &standing(&[]), now()) else { panic!("yes") };
+    let Verdict::No(refusal) = judge(promise, &campaign(promise), &standing(&[]), now()) else { panic!("yes") };
     assert_eq!(refusal.purpose, Some(purpose("offers")));
     let line = refusal.line.unwrap() as usize;
     assert_eq!(crate::fixture::SHOP.lines().nth(line - 1), Some("[purpose.offers]"));
@@ -96,18 +98,18 @@ fn a_yes_counts_only_under_a_notice_that_covers_it_and_binds() {
     let newer = crate::fixture::SHOP
         .replace("version = 1\nstarts = 2026-01-15", "version = 2\nstarts = 2026-06-10")
         .replace("what you bought.\"\nbasis", "what you bought.\"\nsince_notice = 2\nbasis");
-    let promise = crate::parse("shop.toml", &newer).unwrap();
-    let campaign = campaign(&promise);
+    let promise = &crate::parse("shop.toml", &newer).unwrap();
+    let campaign = campaign(promise);
     let mut person = standing(&[("offers", ConsentStatus::Given)]);
     let later = now().plus_days(20);
-    assert_eq!(reason(&judge(&promise, &campaign, &person, later)), Some(RefusalReason::NotTold), "an older yes");
+    assert_eq!(reason(&judge(promise, &campaign, &person, later)), Some(RefusalReason::NotTold), "an older yes");
     person.relations.get_mut("offers").unwrap().notice_version = 2;
-    assert_eq!(reason(&judge(&promise, &campaign, &person, later)), Some(RefusalReason::NotTold), "never told");
+    assert_eq!(reason(&judge(promise, &campaign, &person, later)), Some(RefusalReason::NotTold), "never told");
     person.told_version = 2;
-    assert_eq!(reason(&judge(&promise, &campaign, &person, now())), Some(RefusalReason::NotTold), "binds later");
-    assert_eq!(reason(&judge(&promise, &campaign, &person, later)), None);
+    assert_eq!(reason(&judge(promise, &campaign, &person, now())), Some(RefusalReason::NotTold), "binds later");
+    assert_eq!(reason(&judge(promise, &campaign, &person, later)), None);
     person.relations.get_mut("offers").unwrap().notice_version = 3;
-    assert_eq!(reason(&judge(&promise, &campaign, &person, later)), Some(RefusalReason::NotTold), "a notice of nobody");
+    assert_eq!(reason(&judge(promise, &campaign, &person, later)), Some(RefusalReason::NotTold), "a notice of nobody");
 }
 
 #[test]
@@ -116,22 +118,22 @@ fn leave_me_alone_stops_everything_but_the_persons_own_page() {
     let mut person = standing(&[("offers", ConsentStatus::Given), ("orders", ConsentStatus::Given)]);
     person.restrained = true;
     for artefact in promise.artefacts().values() {
-        let verdict = judge(&promise, artefact, &person, now());
+        let verdict = judge(promise, artefact, &person, now());
         let expected = (!artefact.is_portal()).then_some(RefusalReason::Restrained);
         assert_eq!(reason(&verdict), expected, "{}", artefact.name);
     }
     person.erased = true;
     for artefact in promise.artefacts().values() {
-        assert_eq!(reason(&judge(&promise, artefact, &person, now())), Some(RefusalReason::NoSuchPerson));
+        assert_eq!(reason(&judge(promise, artefact, &person, now())), Some(RefusalReason::NoSuchPerson));
     }
 }
 
 #[test]
 fn a_fact_is_read_only_within_terms_purpose_and_life() {
     let promise = shop();
-    let campaign = campaign(&promise);
+    let campaign = campaign(promise);
     let person = standing(&[("offers", ConsentStatus::Given)]);
-    let read = |fact: &Fact, at: At| judge_fact(&promise, &campaign, &person, fact, at).err().map(|no| no.reason);
+    let read = |fact: &Fact, at: At| judge_fact(promise, &campaign, &person, fact, at).err().map(|no| no.reason);
     let good = fact("orders_all");
     assert_eq!(read(&good, now()), None);
     assert_eq!(read(&fact("spent_all"), now()), Some(RefusalReason::NotInTerms));
@@ -151,30 +153,30 @@ fn a_fact_is_read_only_within_terms_purpose_and_life() {
 #[test]
 fn the_portal_shows_what_is_held_and_nothing_outlived() {
     let promise = shop();
-    let (portal, desk) = (page(&promise, "portal"), page(&promise, "desk"));
+    let (portal, desk) = (page(promise, "portal"), page(promise, "desk"));
     let person = standing(&[]);
     let hidden = Fact { told_at: None, class: Class::Sensitive, purposes: vec![], ..fact("orders_all") };
-    assert_eq!(judge_fact(&promise, &portal, &person, &hidden, now()), Ok(()));
+    assert_eq!(judge_fact(promise, &portal, &person, &hidden, now()), Ok(()));
     assert_eq!(
-        judge_fact(&promise, &portal, &person, &hidden, hidden.expires_at).unwrap_err().reason,
+        judge_fact(promise, &portal, &person, &hidden, hidden.expires_at).unwrap_err().reason,
         RefusalReason::Expired
     );
-    assert_eq!(judge_fact(&promise, &desk, &person, &hidden, now()).unwrap_err().reason, RefusalReason::Guarded);
+    assert_eq!(judge_fact(promise, &desk, &person, &hidden, now()).unwrap_err().reason, RefusalReason::Guarded);
     let never = Fact { class: Class::Never, ..hidden };
-    assert_eq!(judge_fact(&promise, &portal, &person, &never, now()).unwrap_err().reason, RefusalReason::Guarded);
+    assert_eq!(judge_fact(promise, &portal, &person, &never, now()).unwrap_err().reason, RefusalReason::Guarded);
 }
 
 #[test]
 fn a_lower_level_hides_what_only_a_fuller_one_lists() {
     let promise = shop();
-    let campaign = campaign(&promise);
+    let campaign = campaign(promise);
     let mut person = standing(&[("offers", ConsentStatus::Given)]);
     let ranking = Fact {
         value: Value::Ranking(vec![]),
         name: FactName::Trait(TraitName::parse("candidates").unwrap()),
         ..fact("orders_all")
     };
-    let read = |person: &Standing, fact: &Fact| judge_fact(&promise, &campaign, person, fact, now());
+    let read = |person: &Standing, fact: &Fact| judge_fact(promise, &campaign, person, fact, now());
     assert_eq!(read(&person, &ranking), Ok(()));
     for (level, expected) in
         [("full", None), ("little", Some(RefusalReason::AboveLevel)), ("no such", Some(RefusalReason::AboveLevel))]
@@ -195,12 +197,12 @@ fn an_artefact_of_several_purposes_lives_on_any_of_them() {
     let count = promise.artefact(ArtefactKind::Trait, "orders_all").unwrap();
     for name in ["orders", "offers"] {
         let person = standing(&[(name, ConsentStatus::Given)]);
-        assert_eq!(reason(&judge(&promise, count, &person, now())), None, "{name}");
+        assert_eq!(reason(&judge(promise, count, &person, now())), None, "{name}");
     }
-    assert!(reason(&judge(&promise, count, &standing(&[]), now())).is_some());
+    assert!(reason(&judge(promise, count, &standing(&[]), now())).is_some());
     let counted = promise.artefact(ArtefactKind::Count, "lapsed").unwrap();
     let person = standing(&[("orders", ConsentStatus::Given)]);
-    assert_eq!(reason(&judge(&promise, counted, &person, now())), None);
+    assert_eq!(reason(&judge(promise, counted, &person, now())), None);
 }
 
 #[test]
@@ -283,14 +285,14 @@ proptest! {
         let unknown = Fact { told_at: None, ..fact.clone() };
         let narrower = Fact { purposes: fact.purposes.iter().skip(1).cloned().collect(), ..fact.clone() };
         for artefact in promise.artefacts().values() {
-            let before = judge_fact(&promise, artefact, &person, &fact, now());
+            let before = judge_fact(promise, artefact, &person, &fact, now());
             if before.is_err() {
-                prop_assert!(judge_fact(&promise, artefact, &less, &fact, now()).is_err());
-                prop_assert!(judge_fact(&promise, artefact, &person, &unknown, now()).is_err());
-                prop_assert!(judge_fact(&promise, artefact, &person, &narrower, now()).is_err());
+                prop_assert!(judge_fact(promise, artefact, &less, &fact, now()).is_err());
+                prop_assert!(judge_fact(promise, artefact, &person, &unknown, now()).is_err());
+                prop_assert!(judge_fact(promise, artefact, &person, &narrower, now()).is_err());
             }
-            if reason(&judge(&promise, artefact, &person, now())).is_some() {
-                prop_assert!(reason(&judge(&promise, artefact, &less, now())).is_some());
+            if reason(&judge(promise, artefact, &person, now())).is_some() {
+                prop_assert!(reason(&judge(promise, artefact, &less, now())).is_some());
             }
         }
     }
@@ -309,16 +311,16 @@ proptest! {
                 richer.relations.insert(name, relation);
             }
         }
-        let campaign = campaign(&promise);
-        if let Some(no) = reason(&judge(&promise, &campaign, &person, now())) {
-            prop_assert!(reason(&judge(&promise, &campaign, &richer, now())).is_some(), "{}", no.as_str());
+        let campaign = campaign(promise);
+        if let Some(no) = reason(&judge(promise, &campaign, &person, now())) {
+            prop_assert!(reason(&judge(promise, &campaign, &richer, now())).is_some(), "{}", no.as_str());
         }
         let mut ancestors = fact.clone();
         ancestors.provenance = Provenance::Derived { ancestors: vec!["Order Completed".into(), "item".into(), "group".into()] };
         let older = Fact { expires_at: fact.expires_at.plus_ms(-DAY), ..fact.clone() };
-        if judge_fact(&promise, &campaign, &person, &fact, now()).is_err() {
+        if judge_fact(promise, &campaign, &person, &fact, now()).is_err() {
             for fact in [&fact, &ancestors, &older] {
-                prop_assert!(judge_fact(&promise, &campaign, &richer, fact, now()).is_err());
+                prop_assert!(judge_fact(promise, &campaign, &richer, fact, now()).is_err());
             }
         }
     }
@@ -331,7 +333,7 @@ proptest! {
         prop_assume!(!given || person.erased || person.restrained);
         let at = now().plus_days(days);
         for artefact in promise.artefacts().values().filter(|artefact| artefact.terms.purpose == Some(purpose("offers")) && artefact.terms.or.is_empty()) {
-            prop_assert!(judge_fact(&promise, artefact, &person, &fact, at).is_err());
+            prop_assert!(judge_fact(promise, artefact, &person, &fact, at).is_err());
         }
     }
 
