@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, check, completions, config as config_command, doctor, explain, fmt, init, key, man, notice, plan,
-    segment, upgrade,
+    apply, audit, campaign, check, completions, config as config_command, doctor, explain, fmt, init, key, man, notice,
+    plan, segment, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -96,6 +96,9 @@ pub enum Command {
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
+    /// Start, pause or stop a campaign, or read its lift
+    #[command(subcommand)]
+    Campaign(campaign::Command),
     /// Verify receipts, offline
     #[command(subcommand)]
     Audit(audit::Command),
@@ -135,6 +138,7 @@ impl Command {
             Self::Apply(args) => apply::run(&args, ground),
             Self::Doctor(args) => doctor::run(&args, ground),
             Self::Segment(command) => segment::run(command, ground),
+            Self::Campaign(command) => campaign::run(command, ground),
             Self::Audit(command) => audit::run(command, ground),
             Self::Key(command) => key::run(command, ground),
             Self::Notice(command) => notice::run(command, ground),

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod campaign;
 pub mod check;
 pub mod completions;
 pub mod config;

@@ -9,6 +9,7 @@
 //! To add one more command: a variant in [`cli::Command`], a file in [`command`] with its `Args` and `run`, a line in
 //! `docs/reference/cli.md` (a test says so).
 
+pub mod campaigning;
 pub mod chance;
 pub mod cli;
 pub mod clock;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod listener;
 pub mod mail;
 pub mod promised;
+pub mod pump;
 pub mod say;
 pub mod telemetry;
 

@@ -11,8 +11,8 @@ pub const METRICS: &[(&str, &str)] = &[
     ("fineline_program_requests_total", "requests answered, by route and status"),
     ("fineline_program_request_seconds", "time to answer, by route"),
     ("fineline_program_panics_total", "requests that ended in a panic; each is a bug"),
-    ("fineline_program_pump_steps_total", "steps of the pump, by room and outcome"),
-    ("fineline_program_pump_behind_seconds", "how long ago the pump last did its round"),
+    ("fineline_program_pump_steps_total", "steps of the pump, by job and outcome"),
+    ("fineline_program_pump_step_seconds", "how long a step of the pump took, by job"),
     ("fineline_program_swept_records_total", "records removed because their date had passed"),
 ];
 
@@ -55,7 +55,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
 fn describe(name: &'static str, says: &'static str) {
     match name.rsplit('_').next() {
         Some("total") => metrics::describe_counter!(name, says),
-        Some("seconds") if name.contains("request") => metrics::describe_histogram!(name, says),
+        Some("seconds") if name.starts_with("fineline_program") => metrics::describe_histogram!(name, says),
         _ => metrics::describe_gauge!(name, says),
     }
 }
