@@ -15,6 +15,7 @@
 //! To add one more command: its input in [`record`], a variant and fold in `commit`, its storage form with a number of its
 //! own in `format`, a fixture in `formats/`, and a line in ARCHITECTURE.md.
 
+pub mod census;
 mod chain;
 mod disk;
 mod engine;

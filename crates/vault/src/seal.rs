@@ -72,6 +72,33 @@ pub(crate) enum RecordKind {
     Review = 15,
 }
 
+impl RecordKind {
+    /// The highest number in use.
+    pub(crate) const LAST: u8 = 15;
+
+    /// The kind of a number.
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Person,
+            2 => Self::Profile,
+            3 => Self::Event,
+            4 => Self::Ledger,
+            5 => Self::Decision,
+            6 => Self::Outbox,
+            7 => Self::House,
+            8 => Self::Urgent,
+            9 => Self::Sale,
+            10 => Self::Identity,
+            11 => Self::Receipt,
+            12 => Self::Request,
+            13 => Self::UseRun,
+            14 => Self::StaffAct,
+            15 => Self::Review,
+            _ => return None,
+        })
+    }
+}
+
 /// Where a record lies; it opens nowhere else.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -172,6 +199,11 @@ pub(crate) fn open(key: &RecordKey, place: &Place<'_>, sealed: &[u8]) -> Result<
 /// The key epoch written on a sealed value.
 pub(crate) fn epoch_of(sealed: &[u8]) -> Option<u32> {
     sealed.get(1..).and_then(<[u8]>::first_chunk).map(|epoch| u32::from_be_bytes(*epoch))
+}
+
+/// Whether bytes begin like a sealed value (census, which does not know where one begins).
+pub(crate) fn looks_sealed(bytes: &[u8]) -> bool {
+    bytes.len() >= HEAD_BYTES + TAG_BYTES && bytes.first() == Some(&FORMAT) && bytes.get(5) == Some(&AES_256_GCM_SIV_ID)
 }
 
 /// AES-256-GCM-SIV: ciphertext and tag.

@@ -12,8 +12,7 @@ use model::{Day, HouseId, Rng};
 use promise::RetentionId;
 use std::collections::BTreeMap;
 
-const PREFIX: &[u8; 4] = b"\0day";
-const ROW_KEY_BYTES: usize = PREFIX.len() + 4 + 4;
+const ROW_KEY_BYTES: usize = DaySecrets::PREFIX.len() + 4 + 4;
 
 /// All day secrets of the house, held open: some 400 per class.
 pub(crate) struct DaySecrets {
@@ -22,13 +21,31 @@ pub(crate) struct DaySecrets {
 }
 
 impl DaySecrets {
+    /// How the keys of these rows begin.
+    pub(crate) const PREFIX: &[u8; 4] = b"\0day";
+
+    /// Whether a key of the keys keyspace is one of these rows (a person's id may begin like one, and is longer).
+    pub(crate) fn is_row(key: &[u8]) -> bool {
+        from_row_key(key).is_some()
+    }
+
+    /// The class of a row.
+    pub(crate) fn class_of(key: &[u8]) -> Option<RetentionId> {
+        from_row_key(key).map(|(class, _)| class)
+    }
+
+    /// Where a row belongs, as associated data.
+    pub(crate) fn place(house: &HouseId, row_key: &[u8]) -> Vec<u8> {
+        [b"day".as_slice(), house.as_bytes(), row_key].concat()
+    }
+
     /// Opens all rows. A row that does not open is damage: its records would be lost silently.
     pub(crate) fn load(snapshot: &dyn EngineSnapshot, ring: &Ring, house: &HouseId) -> Result<Self, VaultError> {
         let mut secrets = BTreeMap::new();
-        for row in snapshot.scan(Keyspace::Keys, PREFIX) {
+        for row in snapshot.scan(Keyspace::Keys, Self::PREFIX) {
             let (key, wrapped) = row?;
             let Some((class, day)) = from_row_key(&key) else { continue };
-            let plain = ring.unwrap(&place(house, &key), &wrapped).map_err(|_| damaged())?;
+            let plain = ring.unwrap(&Self::place(house, &key), &wrapped).map_err(|_| damaged())?;
             secrets.insert((class, day), Secret::copy(&plain.0).ok_or_else(damaged)?);
         }
         Ok(Self { house: *house, secrets })
@@ -77,23 +94,19 @@ impl DaySecrets {
 
     fn row(&self, class: RetentionId, day: Day, secret: &Secret, ring: &Ring, rng: &dyn Rng) -> Result<Op, VaultError> {
         let key = row_key(class, day);
-        let wrapped = ring.wrap(&place(&self.house, &key), secret.bytes(), rng)?;
+        let wrapped = ring.wrap(&Self::place(&self.house, &key), secret.bytes(), rng)?;
         Ok(Op::Put(Keyspace::Keys, key, wrapped))
     }
 }
 
-fn place(house: &HouseId, row_key: &[u8]) -> Vec<u8> {
-    [b"day".as_slice(), house.as_bytes(), row_key].concat()
-}
-
 fn row_key(class: RetentionId, day: Day) -> Vec<u8> {
     let ordered = day.number().cast_unsigned() ^ (1 << 31);
-    [PREFIX.as_slice(), &class.0, &ordered.to_be_bytes()].concat()
+    [DaySecrets::PREFIX.as_slice(), &class.0, &ordered.to_be_bytes()].concat()
 }
 
 /// `None` for the row of a person whose id happens to begin like a day row: ids are longer.
 fn from_row_key(key: &[u8]) -> Option<(RetentionId, Day)> {
-    let rest = (key.len() == ROW_KEY_BYTES).then(|| key.strip_prefix(PREFIX)).flatten()?;
+    let rest = (key.len() == ROW_KEY_BYTES).then(|| key.strip_prefix(DaySecrets::PREFIX)).flatten()?;
     let (class, day) = rest.split_first_chunk::<4>()?;
     let ordered = u32::from_be_bytes(*day.first_chunk::<4>()?) ^ (1 << 31);
     Some((RetentionId(*class), Day::from_number(ordered.cast_signed())))

@@ -103,7 +103,7 @@ impl PersonKey {
         self.class_secret(class).map(|secret| secret.derive(salt, b"record"))
     }
 
-    /// SHA-256 of every secret of this row, for a census of memory.
+    /// Every secret of this row, to be hashed for a census of memory.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.root).chain(self.classes.values())
     }
@@ -119,7 +119,8 @@ impl PersonKey {
         plain
     }
 
-    fn from_plain(plain: &[u8]) -> Option<Self> {
+    /// From the opened bytes of a row.
+    pub(crate) fn from_plain(plain: &[u8]) -> Option<Self> {
         let rest = plain.strip_prefix(&[FORMAT])?;
         let (root, rest) = rest.split_first_chunk::<KEY_BYTES>()?;
         let mut classes = BTreeMap::new();

@@ -15,7 +15,18 @@ use model::{HouseId, Rng};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-const MAGIC: &[u8; 8] = b"FLRING1\n";
+/// How a ring file begins.
+pub(crate) const MAGIC: &[u8; 8] = b"FLRING1\n";
+
+/// Versions that live at the same time, at most: each rotation destroys those before.
+const VERSIONS_MAX: usize = 64;
+
+/// Longest ring file, in bytes.
+pub(crate) const FILE_BYTES_MAX: usize = file_bytes(VERSIONS_MAX);
+
+const fn file_bytes(n_versions: usize) -> usize {
+    MAGIC.len() + NONCE_BYTES + KEY_BYTES + 4 + n_versions * (4 + 2 * KEY_BYTES) + TAG_BYTES
+}
 
 /// A version number of the key-encryption key, from 1.
 pub(crate) type KekVersion = u32;
@@ -94,6 +105,11 @@ impl Ring {
         Ok(Self { path: path.map(Path::to_path_buf), house: *house, ring_key, house_secret, held: RwLock::new(held) })
     }
 
+    /// Every length that a ring file can have, shortest first.
+    pub(crate) fn file_sizes() -> impl Iterator<Item = usize> {
+        (1..=VERSIONS_MAX).map(file_bytes)
+    }
+
     /// The version that wraps now.
     pub(crate) fn current(&self) -> KekVersion {
         self.read().versions.last().map_or(0, |version| version.number)
@@ -119,12 +135,17 @@ impl Ring {
 
     /// Opens a wrapped row; [`VaultError::Seal`] when its version is gone or it lay elsewhere.
     pub(crate) fn unwrap(&self, place: &[u8], wrapped: &[u8]) -> Result<Wiped, VaultError> {
-        let (number, rest) = wrapped.split_first_chunk::<4>().ok_or(VaultError::Seal)?;
-        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::Seal)?;
-        let number = KekVersion::from_be_bytes(*number);
+        let number = Self::version_of(wrapped).ok_or(VaultError::Seal)?;
         let held = self.read();
         let version = held.versions.iter().find(|version| version.number == number).ok_or(VaultError::Seal)?;
-        decrypt(&version.kek, *nonce, &versioned(place, number), sealed).map(Wiped)
+        Self::unwrap_with(&version.kek, place, wrapped)
+    }
+
+    /// Opens a wrapped row with a key-encryption key in hand, whatever its version (census).
+    pub(crate) fn unwrap_with(kek: &Secret, place: &[u8], wrapped: &[u8]) -> Result<Wiped, VaultError> {
+        let (number, rest) = wrapped.split_first_chunk::<4>().ok_or(VaultError::Seal)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::Seal)?;
+        decrypt(kek, *nonce, &versioned(place, KekVersion::from_be_bytes(*number)), sealed).map(Wiped)
     }
 
     /// Which version a wrapped row needs; `None` when it is no wrapped row.
@@ -136,6 +157,9 @@ impl Ring {
     pub(crate) fn add_version(&self, rng: &dyn Rng) -> Result<KekVersion, VaultError> {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let number = held.next;
+        if held.versions.len() >= VERSIONS_MAX {
+            return Err(VaultError::TooLarge { what: "the key ring", bytes: held.versions.len(), limit: VERSIONS_MAX });
+        }
         let mut versions = held.versions.clone();
         versions.push(Version::generate(number, rng));
         let next = Held { versions, next: number.saturating_add(1) };
