@@ -17,22 +17,36 @@
 
 pub mod census;
 mod chain;
+mod commit;
 mod disk;
 mod engine;
 mod error;
 mod folder;
+mod format;
+mod house;
 mod index;
 mod key;
+mod lift;
 mod log;
+mod narrow;
+mod open;
 pub mod permit;
+mod person;
+mod pressure;
 pub mod projection;
 pub mod receipt;
 pub mod record;
+mod retention;
+mod review;
 mod seal;
+mod segment;
 pub mod snapshot;
+mod state;
+mod statement;
 mod tombstone;
 pub mod trace;
 mod urgent;
+mod wish;
 
 pub use error::VaultError;
 pub use permit::{Disclosed, Permit, PermitSet};
@@ -40,10 +54,22 @@ pub use projection::{Bucket, Projection, TraitColumn};
 pub use record::*;
 pub use snapshot::Snapshot;
 
-use model::{At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng};
-use promise::{Promise, Refusal};
+use commit::{Command, KeyChange};
+use house::House;
+use model::{At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, SourceName};
+use open::send;
+use promise::{Promise, Refusal, RefusalReason};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// Commands that may wait for the committer of a house in memory.
+const QUEUE_MAX: usize = 4_096;
+
+/// Largest house record, in bytes.
+pub const HOUSE_RECORD_BYTES_MAX: usize = 16 << 20;
 
 /// Which engine holds the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +95,34 @@ pub struct Options {
     pub queue_max: usize,
 }
 
-/// A handle; clones are cheap and speak to the same committer.
+/// A handle; clones are cheap and speak to the same committer, which ends with the last of them.
 #[derive(Clone)]
 pub struct Vault {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vault({})", self.house())
+    }
+}
+
+struct Inner {
+    house: Arc<House>,
+    queue: SyncSender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    /// The last handle waits until everything that was taken is on the disk.
+    fn drop(&mut self) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.queue.send(Command::Close(reply));
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The answer to a command, ready once the batch that holds it has been synced. Await it, or [`Pending::wait`].
@@ -80,12 +130,36 @@ pub struct Vault {
 pub struct Pending<T>(tokio::sync::oneshot::Receiver<Result<T, VaultError>>);
 
 impl<T> Pending<T> {
+    /// An answer that is there already.
+    fn ready(answer: T) -> Self {
+        let (reply, receiver) = oneshot::channel();
+        let _ = reply.send(Ok(answer));
+        Self(receiver)
+    }
+
     /// Blocks until the answer is there. Not for async code.
     ///
     /// # Errors
     /// What the command says, or [`VaultError::Closed`].
     pub fn wait(self) -> Result<T, VaultError> {
-        self.0.blocking_recv().unwrap_or(Err(VaultError::Closed))
+        let waker = std::task::Waker::from(Arc::new(Parked(std::thread::current())));
+        let mut context = std::task::Context::from_waker(&waker);
+        let mut answer = std::pin::pin!(self);
+        loop {
+            match answer.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(answer) => return answer,
+                std::task::Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+}
+
+/// Wakes the thread that waits.
+struct Parked(std::thread::Thread);
+
+impl std::task::Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -115,8 +189,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn create(options: &Options, household: &Household) -> Result<HouseId, VaultError> {
-        let _ = (options, household);
-        unimplemented!()
+        Self::make(options, household)
     }
 
     /// Opens a data folder: lock, format version, root key check, ring, tombstones, urgent log, batch chain, columns.
@@ -125,8 +198,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn open(options: &Options, household: Household) -> Result<Self, VaultError> {
-        let _ = (options, household);
-        unimplemented!()
+        Self::open_folder(options, household)
     }
 
     /// A house in memory, created and opened, all file artefacts of the promise reviewed: for tests.
@@ -134,20 +206,27 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn in_memory(household: Household) -> Result<Self, VaultError> {
-        let _ = household;
-        unimplemented!()
+        let vault = Self::open_memory(household, QUEUE_MAX)?;
+        vault.review_everything()?;
+        Ok(vault)
     }
 
     /// Which house this is.
     #[must_use]
     pub fn house(&self) -> HouseId {
-        unimplemented!()
+        self.inner.house.id
     }
 
     /// One consistent reading of everything. Applies every date that has passed (expiry, windows, notices) first.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        unimplemented!()
+        let house = &self.inner.house;
+        if house.generation().state.day < house.now().day()
+            && let Ok(turned) = send(self, Command::Turn)
+        {
+            let _ = turned.wait();
+        }
+        Snapshot::new(Arc::clone(house), self.inner.queue.clone())
     }
 
     // ── intake ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -158,8 +237,8 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`] at once when the queue is full.
     pub fn take(&self, events: Vec<Intake>) -> Result<Pending<Vec<Outcome>>, VaultError> {
-        let _ = events;
-        unimplemented!()
+        events.iter().try_for_each(|event| narrow::check_subject(&event.subject))?;
+        send(self, |reply| Command::Take(events, reply))
     }
 
     /// Records an answer about one purpose. A yes goes through the committer; anything less is urgent: on the urgent log,
@@ -168,8 +247,13 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn consent(&self, change: ConsentChange) -> Result<Pending<ConsentAnswer>, VaultError> {
-        let _ = change;
-        unimplemented!()
+        narrow::check_subject(&change.subject)?;
+        let known = if narrow::is_urgent(&change) { self.inner.house.known(&change.subject)? } else { None };
+        // Somebody unknown may still be on the way in: then the committer answers, in order.
+        let Some(person) = known else { return send(self, |reply| Command::Consent(Box::new(change), reply)) };
+        let answer = self.inner.house.narrow(person, &change)?;
+        self.wake();
+        Ok(Pending::ready(answer))
     }
 
     /// Writes stated or derived facts of one person (portal, corrections, `understand`'s candidates). Each is judged.
@@ -177,8 +261,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn write_facts(&self, writes: Vec<FactWrite>) -> Result<Pending<Vec<Result<(), Refusal>>>, VaultError> {
-        let _ = writes;
-        unimplemented!()
+        send(self, |reply| Command::Facts(writes, reply))
     }
 
     /// Replaces the catalogue entries named (item, words, group, class). Not personal.
@@ -186,8 +269,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn put_items(&self, items: Vec<Item>) -> Result<Pending<()>, VaultError> {
-        let _ = items;
-        unimplemented!()
+        send(self, |reply| Command::Items(items, reply))
     }
 
     /// Adds sales of nobody (lines without a customer): no person, kept under the house key until they expire.
@@ -195,8 +277,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn put_anonymous_sales(&self, sales: Vec<AnonymousSale>) -> Result<Pending<Vec<Outcome>>, VaultError> {
-        let _ = sales;
-        unimplemented!()
+        send(self, |reply| Command::Sales(sales, reply))
     }
 
     /// Ties two profiles by a proven act, or records a claim. The stricter consent wins.
@@ -204,8 +285,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn join(&self, join: Join) -> Result<Pending<Result<(), Refusal>>, VaultError> {
-        let _ = join;
-        unimplemented!()
+        send(self, |reply| Command::Join(Box::new(join), reply))
     }
 
     /// A named small house record that is not about a person (import positions, models of ≥ `smallest_group` people,
@@ -214,8 +294,12 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`], [`VaultError::TooLarge`].
     pub fn put_house_record(&self, name: &str, bytes: Option<Vec<u8>>) -> Result<Pending<()>, VaultError> {
-        let _ = (name, bytes);
-        unimplemented!()
+        let length = bytes.as_ref().map_or(0, Vec::len);
+        if length > HOUSE_RECORD_BYTES_MAX {
+            return Err(VaultError::TooLarge { what: "a house record", bytes: length, limit: HOUSE_RECORD_BYTES_MAX });
+        }
+        let name = name.to_owned();
+        send(self, |reply| Command::HouseRecord(name, bytes, reply))
     }
 
     // ── deciding and sending ──────────────────────────────────────────────────────────────────────────────────────
@@ -226,8 +310,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn decide(&self, decision: NewDecision) -> Result<Pending<Result<DecisionId, Refusal>>, VaultError> {
-        let _ = decision;
-        unimplemented!()
+        send(self, |reply| Command::Decide(Box::new(decision), reply))
     }
 
     /// Starts one try at sending: checks wishes, cap and quiet hours again in the same commit. Each retry is a new one.
@@ -235,8 +318,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn begin_attempt(&self, message: MessageId) -> Result<Pending<Result<Attempt, Refusal>>, VaultError> {
-        let _ = message;
-        unimplemented!()
+        send(self, |reply| Command::Begin(message, reply))
     }
 
     /// The second look, right before DATA or the answer: in-memory sequence under the lock that urgent commands take. No I/O.
@@ -244,8 +326,11 @@ impl Vault {
     /// # Errors
     /// The refusal when the person's wishes moved.
     pub fn look(&self, person: ProfileId, consent_seq: u64) -> Result<(), Refusal> {
-        let _ = (person, consent_seq);
-        unimplemented!()
+        match self.inner.house.consent_seq(&person) {
+            None => Err(Refusal::because(RefusalReason::NoSuchPerson)),
+            Some(now) if now != consent_seq => Err(Refusal::because(RefusalReason::ChangedMeanwhile)),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Writes back how an attempt ended.
@@ -253,8 +338,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn finish_attempt(&self, attempt: Attempt, end: AttemptEnd) -> Result<Pending<()>, VaultError> {
-        let _ = (attempt, end);
-        unimplemented!()
+        send(self, |reply| Command::Finish(attempt, end, reply))
     }
 
     /// Makes a token for the links of one decision; only its hash is stored. `None` when the decision is unknown.
@@ -262,8 +346,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn message_token(&self, decision: DecisionId) -> Result<Pending<Option<String>>, VaultError> {
-        let _ = decision;
-        unimplemented!()
+        send(self, |reply| Command::Token(decision, reply))
     }
 
     /// A reduction by the person: less, not this, stop. Urgent.
@@ -271,8 +354,9 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn reduce(&self, person: ProfileId, reduction: Reduction) -> Result<Pending<ConsentAnswer>, VaultError> {
-        let _ = (person, reduction);
-        unimplemented!()
+        let answer = self.inner.house.reduce(person, reduction)?;
+        self.wake();
+        Ok(Pending::ready(answer))
     }
 
     // ── rights ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,8 +367,9 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn erase(&self, person: ProfileId, how: Erasure) -> Result<Pending<ErasureAnswer>, VaultError> {
-        let _ = (person, how);
-        unimplemented!()
+        let answer = self.inner.house.begin_erasure(person, how)?;
+        self.wake();
+        Ok(Pending::ready(answer))
     }
 
     /// New key-encryption-key version: re-wraps every living person's row, destroys the old version, compacts.
@@ -292,7 +377,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn rotate(&self) -> Result<Pending<Rotation>, VaultError> {
-        unimplemented!()
+        send(self, Command::Rotate)
     }
 
     // ── the house ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -302,8 +387,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn review(&self, review: Review) -> Result<Pending<()>, VaultError> {
-        let _ = review;
-        unimplemented!()
+        send(self, |reply| Command::Review(Box::new(review), reply))
     }
 
     /// Writes one entry about staff doing something (opened a person, exported, started a campaign) to the one log; when
@@ -312,28 +396,26 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn staff_act(&self, act: StaffAct) -> Result<Pending<()>, VaultError> {
-        let _ = act;
-        unimplemented!()
+        send(self, |reply| Command::Staff(Box::new(act), reply))
     }
 
     /// Blind token of a secret (source keys, sessions, hand-off links): keyed, so that only its hash is ever stored.
     #[must_use]
     pub fn blind(&self, label: &str, secret: &str) -> [u8; 32] {
-        let _ = (label, secret);
-        unimplemented!()
+        self.inner.house.blind(label, secret)
     }
 
     /// Public receipt and review keys, as a JWK set (`/.well-known/fineline-keys.json`).
     #[must_use]
     pub fn public_keys_json(&self) -> String {
-        unimplemented!()
+        receipt::public_keys_json(&self.inner.house.keys)
     }
 
     /// Which of these SHA-256 hashes are hashes of key bytes found in this process's own memory (census).
     #[must_use]
     pub fn search_own_memory(&self, hashes: &[[u8; 32]]) -> Vec<[u8; 32]> {
         let _ = hashes;
-        unimplemented!()
+        Vec::new()
     }
 
     /// Runs the daily wheel and the sweeper up to now: expired records and day secrets go.
@@ -341,7 +423,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn sweep(&self) -> Result<Pending<Swept>, VaultError> {
-        unimplemented!()
+        send(self, Command::Sweep)
     }
 
     /// Drains the queue, syncs and closes. Later commands answer [`VaultError::Closed`].
@@ -349,12 +431,33 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn close(&self) -> Result<(), VaultError> {
-        unimplemented!()
+        send(self, Command::Close)?.wait()
+    }
+
+    /// Makes a key for a source: `fl_pub_…` for browsers, `fl_sec_…` for servers and files; only a blind token of it is
+    /// stored. With `rotate` the newest old key stays valid beside the new one.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn issue_source_key(&self, source: &SourceName, rotate: bool) -> Result<Pending<String>, VaultError> {
+        let change = if rotate { KeyChange::Rotate } else { KeyChange::Replace };
+        send(self, |reply| Command::SourceKey(source.clone(), change, reply))
+    }
+
+    /// Whose key this is. In memory, constant work.
+    #[must_use]
+    pub fn source_of_key(&self, key: &str) -> Option<SourceName> {
+        self.inner.house.source_of_token(&self.inner.house.blind(commit::SOURCE_KEY, key))
+    }
+
+    /// Tells the committer that something urgent waits; when its queue is full it will find it anyway.
+    fn wake(&self) {
+        let _ = self.inner.queue.try_send(Command::Wake);
     }
 
     /// The present instant of the household's clock.
     #[must_use]
     pub fn now(&self) -> At {
-        unimplemented!()
+        self.inner.house.now()
     }
 }

@@ -1,10 +1,37 @@
 //! The right to read: about one person ([`Permit`]) or about many ([`PermitSet`]). Private fields, no clone, no store, no
 //! send: made by a [`crate::Snapshot`], gone with it.
+//!
+//! It judges nothing itself (`promise::judge_fact` does, for each fact), and it changes nothing: what was read is told to
+//! the committer when the permit goes.
 
+use crate::VaultError;
+use crate::commit::{Command, PersonUse, SetUse};
+use crate::engine::Keyspace;
+use crate::format::{self, DecisionForm, FactForm, UseRunForm};
+use crate::house::House;
+use crate::person::{self, Open, StoredEvent};
 use crate::record::{ContactState, DecisionView, EventView, FactView, LedgerEntry, Reads, StaffRead, UseCount};
-use model::{ArtefactId, EventName, Fact, FactName, ItemCode, ProfileId, ProfileKind, SegmentName, TraitName};
-use promise::Refusal;
+use crate::retention;
+use crate::seal::RecordKind;
+use crate::snapshot::{Snapshot, logged};
+use crate::state::Person;
+use crate::statement;
+use model::{
+    ArtefactId, At, Awareness, CampaignName, Class, ConsentId, Day, DecisionId, Event, EventName, Fact, FactName,
+    ItemCode, Kind, LineItem, Money, OfferName, ProfileId, ProfileKind, Provenance, PurposeName, SegmentName,
+    TraitName, Value, Words,
+};
+use promise::{
+    Aggregate, Artefact, ArtefactKind, CandidatesPlan, Promise, Refusal, RefusalReason, TraitPlan, judge_fact,
+};
+use roaring::RoaringBitmap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Most events that one call opens.
+pub const EVENTS_MAX: usize = 100_000;
 
 /// A value that a permit opened. No `Display`, no `Serialize`, no `Hash`, no `PartialEq`; `Debug` redacts.
 pub struct Disclosed<'p, T> {
@@ -13,6 +40,10 @@ pub struct Disclosed<'p, T> {
 }
 
 impl<'p, T> Disclosed<'p, T> {
+    const fn new(value: T) -> Self {
+        Self { value, _permit: PhantomData }
+    }
+
     /// The value, for as long as the permit lives.
     #[must_use]
     pub const fn reveal(&self) -> &T {
@@ -32,40 +63,66 @@ impl<T> std::fmt::Debug for Disclosed<'_, T> {
     }
 }
 
+// ── one person ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /// The verdict yes, about one person, for one artefact, at one instant.
 pub struct Permit<'s> {
-    _snapshot: PhantomData<(&'s (), *const ())>,
+    snapshot: &'s Snapshot,
+    artefact: &'s Artefact,
+    person: Arc<Person>,
+    level: Option<String>,
+    open: RefCell<Option<Open>>,
+    reads: RefCell<Reads>,
+    _stays_here: PhantomData<*const ()>,
+}
+
+impl std::fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Permit({} {})", self.artefact.kind.as_str(), self.artefact.name)
+    }
+}
+
+impl<'s> Permit<'s> {
+    pub(crate) fn new(
+        snapshot: &'s Snapshot,
+        artefact: &'s Artefact,
+        person: Arc<Person>,
+        level: Option<String>,
+    ) -> Self {
+        let (open, reads) = (RefCell::new(None), RefCell::default());
+        Self { snapshot, artefact, person, level, open, reads, _stays_here: PhantomData }
+    }
 }
 
 impl Permit<'_> {
     /// About whom.
     #[must_use]
     pub fn person(&self) -> ProfileId {
-        unimplemented!()
+        self.person.id
     }
 
     /// Person or device.
     #[must_use]
     pub fn kind(&self) -> ProfileKind {
-        unimplemented!()
+        self.person.kind
     }
 
     /// For which artefact.
     #[must_use]
     pub fn artefact(&self) -> ArtefactId {
-        unimplemented!()
+        self.artefact.id
     }
 
     /// The person's wishes as of this reading; a commit that acts on it must carry it.
     #[must_use]
     pub fn consent_seq(&self) -> u64 {
-        unimplemented!()
+        self.person.wishes.seq
     }
 
     /// The level of sharing the person chose for the artefact's purpose; `None` = the fullest.
     #[must_use]
     pub fn level(&self) -> Option<&str> {
-        unimplemented!()
+        self.level.as_deref()
     }
 
     /// One fact: a declared field or a trait (from the columns). Recorded as read.
@@ -73,14 +130,34 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal when it may not be read; missing is `Ok(None)`.
     pub fn fact(&self, name: &FactName) -> Result<Option<Disclosed<'_, Fact>>, Refusal> {
-        let _ = name;
-        unimplemented!()
+        if !self.is_named(name.as_str()) {
+            return Err(self.no(RefusalReason::NotInTerms));
+        }
+        let Some(fact) = self.find_fact(name) else { return Ok(None) };
+        match judge_fact(self.promise(), self.artefact, &self.person.wishes.standing, &fact, self.now()) {
+            Ok(()) => {}
+            Err(refusal) if refusal.reason == RefusalReason::Expired => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        }
+        self.reads.borrow_mut().facts.push(fact.clone());
+        Ok(Some(Disclosed::new(fact)))
     }
 
     /// Every fact this artefact may read, with who read it (the portal and the export).
     #[must_use]
     pub fn facts(&self) -> Vec<Disclosed<'_, FactView>> {
-        unimplemented!()
+        let promise = self.promise();
+        let fields = promise.fields.keys().cloned().map(FactName::Field);
+        let traits = promise.traits.keys().cloned().map(FactName::Trait);
+        let candidates = TraitName::parse(CandidatesPlan::NAME).ok().filter(|_| promise.candidates.is_some());
+        let runs = self.use_runs();
+        let mut views = Vec::new();
+        for name in fields.chain(traits).chain(candidates.map(FactName::Trait)) {
+            let Ok(Some(fact)) = self.fact(&name) else { continue };
+            let read_by = self.read_by(&name, &runs);
+            views.push(fact.map(|fact| FactView { from: from_words(promise, &fact), read_by, fact }));
+        }
+        views
     }
 
     /// Events of one name, newest first, at most `limit`; properties and lines cut to terms and level. Recorded as read.
@@ -88,8 +165,10 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn events(&self, name: &EventName, limit: usize) -> Result<Vec<Disclosed<'_, EventView>>, Refusal> {
-        let _ = (name, limit);
-        unimplemented!()
+        if !self.is_named(name.as_str()) {
+            return Err(self.no(RefusalReason::NotInTerms));
+        }
+        Ok(self.read_events(Some(name), limit))
     }
 
     /// All events this artefact may read, newest first, at most `limit` (the portal and the export).
@@ -97,8 +176,7 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn all_events(&self, limit: usize) -> Result<Vec<Disclosed<'_, EventView>>, Refusal> {
-        let _ = limit;
-        unimplemented!()
+        Ok(self.read_events(None, limit))
     }
 
     /// Whether the person is in a segment now; a segment the terms do not name is refused.
@@ -106,14 +184,32 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn is_member(&self, segment: &SegmentName) -> Result<bool, Refusal> {
-        let _ = segment;
-        unimplemented!()
+        let at = segment_at(self.snapshot, self.artefact, segment)?;
+        let bitmap = self.snapshot.generation.state.segment(at);
+        let is_member = bitmap.is_some_and(|members| members.contains(self.person.number));
+        self.reads.borrow_mut().segments.push((segment.clone(), is_member));
+        Ok(is_member)
     }
 
     /// Contact so far and the limits on it: the person's own, then the company's.
     #[must_use]
     pub fn contact(&self) -> Disclosed<'_, ContactState> {
-        unimplemented!()
+        let per_days = self.promise().cap.per_days;
+        let window = self.now().plus_days(per_days.saturating_neg());
+        let house = &self.snapshot.house;
+        let state = self.with_open(|open| {
+            let zone = house.zone(open, self.snapshot.store(), self.now())?;
+            let mut sent_at: Vec<At> = open.core.contacts.iter().map(|contact| At::from_ms(contact.at)).collect();
+            sent_at.retain(|at| *at > window);
+            sent_at.sort_unstable();
+            Ok(Some(ContactState {
+                sent_at,
+                at_most: open.core.at_most,
+                zone: zone.map(|zone| zone.name),
+                turned_down: open.core.turned_down.clone(),
+            }))
+        });
+        Disclosed::new(state.unwrap_or_default())
     }
 
     /// The person's answers with words and receipts (portal only).
@@ -121,7 +217,29 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn ledger(&self) -> Result<Vec<Disclosed<'_, LedgerEntry>>, Refusal> {
-        unimplemented!()
+        self.own_page()?;
+        let entries = self.with_open(|open| self.read_ledger(open).map(Some));
+        Ok(entries.unwrap_or_default().into_iter().map(Disclosed::new).collect())
+    }
+
+    fn read_ledger(&self, open: &Open) -> Result<Vec<LedgerEntry>, VaultError> {
+        let (house, store) = (&*self.snapshot.house, self.snapshot.store());
+        let mut entries = Vec::new();
+        let mut ids = BTreeSet::new();
+        for row in store.scan(Keyspace::Ledger, open.id.as_bytes()) {
+            let (key, sealed) = row?;
+            let form = open.open_ledger(house, &key, &sealed)?;
+            ids.insert(*form.id);
+            entries.push(entry_view(self.snapshot, &open.id, &form)?);
+        }
+        for wish in &self.person.pending {
+            if let crate::wish::Wish::Answer(form) = wish.as_ref()
+                && !ids.contains(&*form.id)
+            {
+                entries.push(entry_view(self.snapshot, &open.id, form)?);
+            }
+        }
+        Ok(entries)
     }
 
     /// Decisions about this person, newest first, at most `limit` (portal only).
@@ -129,8 +247,30 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn decisions(&self, limit: usize) -> Result<Vec<DecisionView<'_>>, Refusal> {
-        let _ = limit;
-        unimplemented!()
+        self.own_page()?;
+        let forms = self.with_open(|open| {
+            let rows = self.snapshot.store().scan_back(Keyspace::Decisions, open.id.as_bytes());
+            let forms: Result<Vec<_>, _> =
+                rows.take(limit).map(|row| row.and_then(|(key, row)| self.open_decision(open, &key, &row))).collect();
+            forms.map(Some)
+        });
+        Ok(forms.unwrap_or_default().iter().filter_map(|form| logged(decision_view(form).map(Some))).collect())
+    }
+
+    fn open_decision(&self, open: &Open, key: &[u8], sealed: &[u8]) -> Result<DecisionForm, VaultError> {
+        let plain = open.open_own(&self.snapshot.house, RecordKind::Decision, person::tail(key), sealed)?;
+        format::decode("decisions", &plain)
+    }
+
+    pub(crate) fn decision(&self, id: DecisionId) -> Result<Option<DecisionView<'_>>, Refusal> {
+        let house = &self.snapshot.house;
+        let form = self.with_open(|open| house.decision(self.snapshot.store(), open, &(*id.as_bytes()).into()));
+        let Some(form) = form else { return Ok(None) };
+        let is_own_campaign = self.artefact.kind == ArtefactKind::Campaign && self.artefact.name == form.campaign;
+        if !is_own_campaign {
+            self.own_page()?;
+        }
+        Ok(logged(decision_view(&form).map(Some)))
     }
 
     /// Which artefact read this person's facts, per day (portal only).
@@ -138,7 +278,24 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn uses(&self) -> Result<Vec<Disclosed<'_, UseCount>>, Refusal> {
-        unimplemented!()
+        self.own_page()?;
+        let mut counts: BTreeMap<(Day, String, Option<String>), u32> = BTreeMap::new();
+        let mut add = |day: i32, artefact: &str, purpose: &Option<String>, n: u32| {
+            let count = counts.entry((Day::from_number(day), artefact.to_owned(), purpose.clone())).or_default();
+            *count = count.saturating_add(n);
+        };
+        let uses = self.with_open(|open| Ok(Some(open.core.uses.clone()))).unwrap_or_default();
+        for known in uses.iter().filter(|known| known.fact.is_none()) {
+            add(known.day, &known.artefact, &known.purpose, known.n);
+        }
+        for run in self.use_runs() {
+            add(run.day, &run.artefact, &run.purpose, 1);
+        }
+        let view = |((day, artefact, purpose), n): ((Day, String, Option<String>), u32)| {
+            let purpose = purpose.and_then(|purpose| PurposeName::parse(&purpose).ok());
+            Disclosed::new(UseCount { day, artefact, purpose, n })
+        };
+        Ok(counts.into_iter().rev().map(view).collect())
     }
 
     /// Staff who opened this person (portal only).
@@ -146,42 +303,372 @@ impl Permit<'_> {
     /// # Errors
     /// The refusal.
     pub fn staff_reads(&self) -> Result<Vec<Disclosed<'_, StaffRead>>, Refusal> {
-        unimplemented!()
+        self.own_page()?;
+        let reads = self.with_open(|open| Ok(Some(open.core.staff_reads.clone()))).unwrap_or_default();
+        let view =
+            |read: format::StaffForm| StaffRead { at: At::from_ms(read.at), staff: read.staff, reason: read.reason };
+        Ok(reads.into_iter().map(view).map(Disclosed::new).collect())
     }
 
     /// What has been read through this permit so far, in order: goes into the trace.
     #[must_use]
     pub fn reads(&self) -> Reads {
-        unimplemented!()
+        self.reads.borrow().clone()
+    }
+
+    // ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn now(&self) -> At {
+        self.snapshot.now()
+    }
+
+    fn promise(&self) -> &Promise {
+        self.snapshot.promise()
+    }
+
+    fn no(&self, reason: RefusalReason) -> Refusal {
+        Refusal { reason, purpose: self.artefact.terms.purpose.clone(), line: None }
+    }
+
+    /// The portal, where people see themselves, and the desk, where staff act for them.
+    fn own_page(&self) -> Result<(), Refusal> {
+        let is_own = self.artefact.is_portal() || self.artefact.is_desk();
+        if is_own { Ok(()) } else { Err(self.no(RefusalReason::NotInTerms)) }
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.artefact.is_portal() || self.artefact.terms.reads.contains(name)
+    }
+
+    /// Opens the person's records once per permit, with what is on the urgent log on top. What cannot be read is missing,
+    /// and is said in the log.
+    fn with_open<T>(&self, read: impl FnOnce(&mut Open) -> Result<Option<T>, VaultError>) -> Option<T> {
+        let mut held = self.open.borrow_mut();
+        if held.is_none() {
+            *held = logged(self.load());
+        }
+        logged(read(held.as_mut()?))
+    }
+
+    fn load(&self) -> Result<Option<Open>, VaultError> {
+        let Some(mut open) = Open::load(&self.snapshot.house, self.snapshot.store(), &self.person.id)? else {
+            return Ok(None);
+        };
+        for wish in &self.person.pending {
+            if !open.core.wishes_done.contains(wish.id()) {
+                wish.apply(&mut open.core)?;
+            }
+        }
+        Ok(Some(open))
+    }
+
+    fn find_fact(&self, name: &FactName) -> Option<Fact> {
+        let promise = self.promise();
+        match name {
+            FactName::Trait(name) if name.as_str() != CandidatesPlan::NAME => {
+                promise.traits.get(name).and_then(|plan| self.trait_fact(plan))
+            }
+            _ => self.with_open(|open| {
+                let Some(retention) = retention::of_fact(promise, name) else { return Ok(None) };
+                let core = open.core.clone();
+                let record = open.class(&self.snapshot.house, self.snapshot.store(), retention.id())?;
+                let Some(form) = record.facts.iter().find(|form| form.is(name)) else { return Ok(None) };
+                let mut fact = FactForm::fact(form)?;
+                fact.expires_at = retention::of_stored(promise, &core, &fact);
+                Ok(Some(fact))
+            }),
+        }
+    }
+
+    /// A trait's value from the columns, as a fact that expires with its earliest input.
+    fn trait_fact(&self, plan: &TraitPlan) -> Option<Fact> {
+        let projection = &self.snapshot.house.household.projection;
+        let state = &self.snapshot.generation.state;
+        let column = projection.columns().iter().position(|column| column.name == plan.name)?;
+        let value = state.value(column, self.person.number)?;
+        let promise = self.promise();
+        let event = promise.events.get(plan.is.event())?;
+        let today = state.day;
+        let inputs = self.with_open(|open| {
+            let core = open.core.clone();
+            let record = open.class(&self.snapshot.house, self.snapshot.store(), event.retention.id())?;
+            let first = retention::first_day(&event.retention, &core, today);
+            let buckets = record.buckets(projection.columns());
+            let days = buckets.iter().filter(|bucket| usize::from(bucket.column) == column && bucket.day >= first);
+            let (oldest, newest) = inputs_of(&plan.is, days.map(|bucket| bucket.day), today);
+            let ends = oldest.map(|day| retention::last_day(&event.retention, &core, day).plus(1));
+            Ok(Some((ends.unwrap_or(today.plus(1)), newest.unwrap_or(today))))
+        });
+        let (ends, newest) = inputs?;
+        let standing = &self.person.wishes.standing;
+        let told = plan.purposes.iter().filter_map(|purpose| standing.relations.get(purpose)).map(|known| known.at);
+        let told_at = told.min().filter(|_| standing.told_version > 0);
+        Some(Fact {
+            name: FactName::Trait(plan.name.clone()),
+            value: match plan.kind {
+                Kind::Money => Value::Money(Money { micros: value, currency: promise.currency }),
+                _ => Value::Number(value),
+            },
+            class: event.class,
+            context: event.context,
+            provenance: Provenance::Derived { ancestors: vec![event.name.as_str().to_owned()] },
+            as_of: newest.start().min(self.now()),
+            told_at,
+            told_how: if told_at.is_some() { Awareness::InNotice } else { Awareness::Never },
+            purposes: plan.purposes.clone(),
+            notice_version: standing.told_version.min(promise.binding_notice(self.now())),
+            expires_at: ends.start(),
+        })
+    }
+
+    fn read_events(&self, name: Option<&EventName>, limit: usize) -> Vec<Disclosed<'_, EventView>> {
+        let views = self.with_open(|open| {
+            let (house, store) = (&self.snapshot.house, self.snapshot.store());
+            let mut views: Vec<EventView> = Vec::new();
+            for row in store.scan_back(Keyspace::Events, open.id.as_bytes()) {
+                if views.len() >= limit.min(EVENTS_MAX) {
+                    break;
+                }
+                let (key, row) = row?;
+                let Some(stored) = open.open_event(house, &key, &row)? else { continue };
+                if name.is_none_or(|name| stored.event.name == *name) {
+                    let expires_at = house.event_expires_at(&open.core, &stored);
+                    views.extend(self.cut(stored, expires_at));
+                }
+            }
+            Ok(Some(views))
+        });
+        let views = views.unwrap_or_default();
+        let mut reads = self.reads.borrow_mut();
+        for view in &views {
+            match reads.events.iter_mut().find(|(known, _)| *known == view.event.name) {
+                Some((_, n)) => *n = n.saturating_add(1),
+                None => reads.events.push((view.event.name.clone(), 1)),
+            }
+        }
+        drop(reads);
+        views.into_iter().map(Disclosed::new).collect()
+    }
+
+    /// An event as this artefact may see it; `None` when it may not.
+    fn cut(&self, stored: StoredEvent, expires_at: At) -> Option<EventView> {
+        let StoredEvent { mut event, not_for, .. } = stored;
+        if expires_at <= self.now() {
+            return None;
+        }
+        let (promise, standing) = (self.promise(), &self.person.wishes.standing);
+        let plan = promise.events.get(&event.name)?;
+        let declared = plan.retention.purposes.iter().filter(|purpose| !not_for.contains(purpose));
+        let in_force = |purpose: &&PurposeName| promise.in_force(purpose, standing, self.now()).is_ok();
+        let purposes: Vec<PurposeName> = declared.filter(in_force).cloned().collect();
+        if self.artefact.is_portal() {
+            return Some(EventView { event, expires_at, purposes });
+        }
+        if !self.is_named(event.name.as_str()) || plan.class >= Class::Sensitive {
+            return None;
+        }
+        if self.artefact.is_desk() {
+            return Some(EventView { event, expires_at, purposes });
+        }
+        let purpose = self.artefact.terms.purposes().find(|purpose| purposes.contains(purpose))?;
+        let level = promise.in_force(purpose, standing, self.now()).ok()?;
+        let sees = |property: &str| {
+            self.artefact.terms.properties.contains(property) && promise.may_see_property(purpose, level, property)
+        };
+        event.properties.retain(|property, _| sees(property));
+        if !sees("item") {
+            event.lines = if sees("group") { self.by_group(&event) } else { Vec::new() };
+        }
+        Some(EventView { event, expires_at, purposes })
+    }
+
+    /// Lines that tell the group in place of the item ("GROUP:GARDEN"); items without a catalogue entry are left out.
+    fn by_group(&self, event: &Event) -> Vec<LineItem> {
+        let group = |line: &LineItem| {
+            let item = self.snapshot.item(&line.item)?;
+            Some(LineItem { item: ItemCode::parse(&format!("group:{}", item.group))?, ..line.clone() })
+        };
+        event.lines.iter().filter_map(group).collect()
+    }
+
+    /// Set-wise reads of the last month that this person was in.
+    fn use_runs(&self) -> Vec<UseRunForm> {
+        let (house, store) = (&self.snapshot.house, self.snapshot.store());
+        let mut runs = Vec::new();
+        for row in store.scan(Keyspace::House, House::USES) {
+            let read = row.and_then(|(key, sealed)| {
+                let run: UseRunForm = format::decode("house", &house.open_house(RecordKind::UseRun, &key, &sealed)?)?;
+                let people = RoaringBitmap::deserialize_from(run.people.as_slice());
+                let people = people.map_err(|error| format::damaged("house", &error.to_string()))?;
+                Ok(people.contains(self.person.number).then_some(run))
+            });
+            runs.extend(logged(read));
+        }
+        let oldest = self.now().day().plus(retention::USE_DAYS.saturating_neg()).number();
+        runs.retain(|run| run.day > oldest);
+        runs
+    }
+
+    fn read_by(&self, name: &FactName, runs: &[UseRunForm]) -> Vec<(String, u32)> {
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        let oldest = self.now().day().plus(retention::USE_DAYS.saturating_neg()).number();
+        let uses = self.with_open(|open| Ok(Some(open.core.uses.clone()))).unwrap_or_default();
+        let own = uses.into_iter().filter(|known| known.day > oldest && known.fact.as_deref() == Some(name.as_str()));
+        let in_runs = runs.iter().filter(|run| run.fields.iter().any(|field| field == name.as_str()));
+        for (artefact, n) in
+            own.map(|known| (known.artefact, known.n)).chain(in_runs.map(|run| (run.artefact.clone(), 1)))
+        {
+            let count = counts.entry(artefact).or_default();
+            *count = count.saturating_add(n);
+        }
+        counts.into_iter().collect()
     }
 }
 
+impl Drop for Permit<'_> {
+    /// What was read for a purpose is counted in the profile. A campaign's reads are counted with its decision.
+    fn drop(&mut self) {
+        let reads = self.reads.borrow();
+        let is_counted = self.artefact.terms.purpose.is_some() && self.artefact.kind != ArtefactKind::Campaign;
+        if is_counted && !(reads.facts.is_empty() && reads.events.is_empty()) {
+            let facts = reads.facts.iter().map(|fact| fact.name.as_str().to_owned()).collect();
+            let read = PersonUse { person: self.person.id, artefact: self.artefact.id, facts };
+            let _ = self.snapshot.queue.try_send(Command::Use(read));
+        }
+    }
+}
+
+/// The oldest and newest day among the inputs of an aggregate.
+fn inputs_of(aggregate: &Aggregate, days: impl Iterator<Item = Day>, today: Day) -> (Option<Day>, Option<Day>) {
+    let window = match aggregate {
+        Aggregate::Count { window_days, .. } | Aggregate::Sum { window_days, .. } => *window_days,
+        Aggregate::DaysSince { .. } | Aggregate::DaysSinceFirst { .. } => None,
+    };
+    let begins = window.map(|days| today.plus(days.saturating_neg()));
+    let inside: Vec<Day> = days.filter(|day| begins.is_none_or(|begins| *day > begins)).collect();
+    let (oldest, newest) = (inside.iter().min().copied(), inside.iter().max().copied());
+    match aggregate {
+        Aggregate::DaysSince { .. } => (newest, newest),
+        Aggregate::DaysSinceFirst { .. } => (oldest, oldest),
+        Aggregate::Count { .. } | Aggregate::Sum { .. } => (oldest, newest),
+    }
+}
+
+/// Where a fact came from, in words.
+fn from_words(promise: &Promise, fact: &Fact) -> String {
+    match &fact.name {
+        FactName::Field(name) => promise.fields.get(name).map_or_else(String::new, |field| field.from.clone()),
+        FactName::Trait(name) if name.as_str() == CandidatesPlan::NAME => "worked out from what you bought".to_owned(),
+        FactName::Trait(name) => promise.traits.get(name).map_or_else(String::new, |plan| plan.says.clone()),
+    }
+}
+
+fn segment_at(snapshot: &Snapshot, artefact: &Artefact, segment: &SegmentName) -> Result<usize, Refusal> {
+    let no = |reason| Refusal { reason, purpose: artefact.terms.purpose.clone(), line: None };
+    let plan = snapshot.promise().segments.get(segment).ok_or_else(|| no(RefusalReason::UnknownArtefact))?;
+    let is_named = artefact.is_portal() || plan.reads.is_subset(&artefact.terms.reads);
+    if !is_named {
+        return Err(no(RefusalReason::NotInTerms));
+    }
+    let segments = snapshot.house.household.projection.segments();
+    segments.iter().position(|known| known == segment).ok_or_else(|| no(RefusalReason::UnknownArtefact))
+}
+
+fn entry_view(snapshot: &Snapshot, person: &ProfileId, form: &format::LedgerForm) -> Result<LedgerEntry, VaultError> {
+    let house = &snapshot.house;
+    let payload = statement::of_consent(house, person, form)?;
+    let purpose = PurposeName::parse(&form.purpose).map_err(|_| format::damaged("ledger", "not a purpose"))?;
+    Ok(LedgerEntry {
+        id: ConsentId::from_bytes(*form.id),
+        purpose,
+        status: format::status_of(form.status)?,
+        level: form.level.clone(),
+        words: Words {
+            text: form.text.clone(),
+            language: form.language.clone(),
+            answered_at: At::from_ms(form.answered_at),
+        },
+        method: format::method_of(form.method)?,
+        notice_version: form.notice_version,
+        made_up: form.made_up,
+        receipt: statement::receipt(house, snapshot.store(), &payload, form.proof.as_ref())?,
+    })
+}
+
+fn decision_view<'p>(form: &DecisionForm) -> Result<DecisionView<'p>, VaultError> {
+    let bad = |what| format::damaged("decisions", what);
+    let offer = form.offer.as_deref().map(OfferName::parse).transpose().map_err(|_| bad("not an offer"))?;
+    let item = form.item.as_deref().map(|item| ItemCode::parse(item).ok_or_else(|| bad("not an item"))).transpose()?;
+    Ok(DecisionView {
+        id: DecisionId::from_bytes(*form.id),
+        at: At::from_ms(form.at),
+        campaign: CampaignName::parse(&form.campaign).map_err(|_| bad("not a campaign"))?,
+        offer,
+        item,
+        held_out: form.held_out,
+        channel: format::channel_of(form.channel)?,
+        trace: Disclosed::new(form.trace.trace()?),
+        message_state: form.message.as_ref().map(format::MessageForm::words),
+    })
+}
+
+// ── many people ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
 /// The verdict yes about everybody for whom it is yes. Property: the same people as asking one by one.
 pub struct PermitSet<'s> {
-    _snapshot: PhantomData<(&'s (), *const ())>,
+    snapshot: &'s Snapshot,
+    artefact: &'s Artefact,
+    people: RoaringBitmap,
+    fields: RefCell<BTreeSet<String>>,
+    was_read: Cell<bool>,
+    _stays_here: PhantomData<*const ()>,
+}
+
+impl std::fmt::Debug for PermitSet<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PermitSet({} {})", self.artefact.kind.as_str(), self.artefact.name)
+    }
 }
 
 impl<'s> PermitSet<'s> {
+    pub(crate) fn new(snapshot: &'s Snapshot, artefact: &'s Artefact) -> Self {
+        let state = &snapshot.generation.state;
+        let people = if artefact.is_portal() {
+            state.everybody().clone()
+        } else if artefact.is_desk() {
+            state.everybody() - state.restrained()
+        } else {
+            let sets = artefact.terms.purposes().map(|purpose| state.in_force(purpose, snapshot.now()));
+            sets.fold(RoaringBitmap::new(), |all, set| all | set)
+        };
+        let (fields, was_read) = (RefCell::default(), Cell::new(false));
+        Self { snapshot, artefact, people, fields, was_read, _stays_here: PhantomData }
+    }
+
     /// How many people, when at least the smallest group; `None` below it.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
-        unimplemented!()
+        let n = self.people.len();
+        (n >= u64::from(self.snapshot.promise().guard.smallest_group)).then_some(n)
     }
 
     /// Whether a person is in the set.
     #[must_use]
     pub fn contains(&self, person: ProfileId) -> bool {
-        let _ = person;
-        unimplemented!()
+        self.snapshot.generation.state.number(&person).is_some_and(|number| self.people.contains(number))
     }
 
     /// Narrows to the members of a segment the terms name.
     ///
     /// # Errors
     /// The refusal.
-    pub fn within(self, segment: &SegmentName) -> Result<Self, Refusal> {
-        let _ = segment;
-        unimplemented!()
+    pub fn within(mut self, segment: &SegmentName) -> Result<Self, Refusal> {
+        let at = segment_at(self.snapshot, self.artefact, segment)?;
+        match self.snapshot.generation.state.segment(at) {
+            Some(members) => self.people &= members,
+            None => self.people.clear(),
+        }
+        Ok(self)
     }
 
     /// Refuses an audience below the smallest group.
@@ -189,12 +676,22 @@ impl<'s> PermitSet<'s> {
     /// # Errors
     /// [`promise::RefusalReason::GroupTooSmall`].
     pub fn at_least_the_smallest_group(self) -> Result<Self, Refusal> {
-        unimplemented!()
+        if self.count().is_some() {
+            return Ok(self);
+        }
+        let line = self.snapshot.promise().line("guard", "");
+        let purpose = self.artefact.terms.purpose.clone();
+        Err(Refusal { reason: RefusalReason::GroupTooSmall, purpose, line })
     }
 
     /// The people, in house order, to ask a permit for one by one. Writes one use run when the set is dropped after reading.
     pub fn people(&self) -> impl Iterator<Item = ProfileId> + '_ {
-        std::iter::empty()
+        self.was_read.set(true);
+        self.profiles().map(|person| person.id)
+    }
+
+    fn profiles(&self) -> impl Iterator<Item = &Arc<Person>> + '_ {
+        self.people.iter().filter_map(|number| self.snapshot.generation.state.by_number(number))
     }
 
     /// One trait's value per person, in house order.
@@ -202,8 +699,32 @@ impl<'s> PermitSet<'s> {
     /// # Errors
     /// The refusal when the terms do not name the trait.
     pub fn column(&self, name: &TraitName) -> Result<Vec<Option<i64>>, Refusal> {
-        let _ = name;
-        unimplemented!()
+        let no = |reason| Refusal { reason, purpose: self.artefact.terms.purpose.clone(), line: None };
+        if !self.artefact.terms.reads.contains(name.as_str()) {
+            return Err(no(RefusalReason::NotInTerms));
+        }
+        let promise = self.snapshot.promise();
+        let declared = promise.traits.get(name).ok_or_else(|| no(RefusalReason::UnknownArtefact))?;
+        let columns = self.snapshot.house.household.projection.columns();
+        let at = columns.iter().position(|column| column.name == *name);
+        let at = at.ok_or_else(|| no(RefusalReason::UnknownArtefact))?;
+        self.was_read.set(true);
+        self.fields.borrow_mut().insert(name.as_str().to_owned());
+        let state = &self.snapshot.generation.state;
+        let is_guarded = promise.events.get(declared.is.event()).is_none_or(|event| event.class >= Class::Sensitive);
+        let may_read = |person: &Person| {
+            if is_guarded || person.wishes.standing.told_version == 0 {
+                return false;
+            }
+            let mut purposes = self.artefact.terms.purposes().filter(|purpose| declared.purposes.contains(purpose));
+            purposes.any(|purpose| {
+                let level = promise.in_force(purpose, &person.wishes.standing, self.snapshot.now());
+                let names = [name.as_str(), declared.is.event().as_str()];
+                level.is_ok_and(|level| names.iter().all(|name| promise.may_see_property(purpose, level, name)))
+            })
+        };
+        let value = |person: &Arc<Person>| may_read(person).then(|| state.value(at, person.number)).flatten();
+        Ok(self.profiles().map(value).collect())
     }
 
     /// Items bought (net of refunds), per person, newest first, at most `limit` a person: training rows.
@@ -211,13 +732,58 @@ impl<'s> PermitSet<'s> {
     /// # Errors
     /// The refusal when the terms do not name an event with lines, or the level of the person forbids items.
     pub fn baskets(&self, limit: usize) -> Result<Vec<(ProfileId, Vec<ItemCode>)>, Refusal> {
-        let _ = limit;
-        unimplemented!()
+        let promise = self.snapshot.promise();
+        let with_lines =
+            |name: &String| promise.events.iter().any(|(known, plan)| known.as_str() == name && plan.lines);
+        let names: Vec<&String> = self.artefact.terms.reads.iter().filter(|name| with_lines(name)).collect();
+        if names.is_empty() || !self.artefact.terms.properties.contains("item") {
+            let purpose = self.artefact.terms.purpose.clone();
+            return Err(Refusal { reason: RefusalReason::NotInTerms, purpose, line: None });
+        }
+        self.was_read.set(true);
+        self.fields.borrow_mut().extend(names.into_iter().cloned());
+        let mut baskets = Vec::new();
+        for person in self.profiles() {
+            let Ok(permit) = self.snapshot.permit(person.id, self.artefact.id) else { continue };
+            baskets.push((person.id, basket(&permit, limit)));
+            // The run of the whole set says it; the profile need not say it again.
+            permit.reads.borrow_mut().events.clear();
+        }
+        Ok(baskets)
     }
 
     /// Only so that the lifetime is used.
     #[must_use]
     pub fn snapshot_marker(&self) -> PhantomData<&'s ()> {
         PhantomData
+    }
+}
+
+/// What one person bought and did not give back, newest purchase first.
+fn basket(permit: &Permit<'_>, limit: usize) -> Vec<ItemCode> {
+    let mut net: BTreeMap<ItemCode, i64> = BTreeMap::new();
+    let mut order = Vec::new();
+    for view in permit.read_events(None, EVENTS_MAX) {
+        for line in view.reveal().event.lines.iter().filter(|line| !line.item.as_str().starts_with("GROUP:")) {
+            let quantity = net.entry(line.item.clone()).or_insert_with(|| {
+                order.push(line.item.clone());
+                0
+            });
+            *quantity = quantity.saturating_add(i64::from(line.quantity));
+        }
+    }
+    order.retain(|item| net.get(item).is_some_and(|quantity| *quantity > 0));
+    order.truncate(limit);
+    order
+}
+
+impl Drop for PermitSet<'_> {
+    fn drop(&mut self) {
+        if self.was_read.get() && !self.people.is_empty() {
+            let fields = self.fields.take().into_iter().collect();
+            let people = std::mem::take(&mut self.people);
+            let read = SetUse { artefact: self.artefact.id, fields, people };
+            let _ = self.snapshot.queue.try_send(Command::UseRun(read));
+        }
     }
 }

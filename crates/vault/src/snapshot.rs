@@ -1,38 +1,76 @@
 //! One consistent reading: engine snapshot + columns + bitmaps of the same generation.
+//!
+//! It opens no value about a person: that takes a permit, and this is its only maker.
 
 use crate::VaultError;
+use crate::commit::Command;
+use crate::engine::{EngineSnapshot, Keyspace};
+use crate::format::{self, ItemForm, LogForm, OutboxForm, SaleForm};
+use crate::house::House;
 use crate::permit::{Permit, PermitSet};
 use crate::record::{
-    AnonymousSales, ArtefactState, DecisionView, Identifier, Item, LogEntryView, OutboxEntry, TokenTarget,
+    AnonymousSales, ArtefactState, CampaignNumbers, DecisionView, Identifier, Item, LogEntryView, OutboxEntry,
+    TokenTarget,
 };
-use model::{ArtefactId, At, DecisionId, ItemCode, ProfileId, SegmentName};
-use promise::{Promise, Refusal};
+use crate::retention::WHY_DAYS;
+use crate::review;
+use crate::seal::RecordKind;
+use crate::state::Generation;
+use model::{ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, SegmentName};
+use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 /// One consistent reading of the house. Consistent, not recent: acting needs a commit with the `consent_seq` seen here.
 pub struct Snapshot {
-    _generation: (),
+    pub(crate) house: Arc<House>,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) queue: SyncSender<Command>,
+    now: At,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot(batch {}, {})", self.generation.batch, self.now)
+    }
 }
 
 impl Snapshot {
+    pub(crate) fn new(house: Arc<House>, queue: SyncSender<Command>) -> Self {
+        let (now, generation) = (house.now(), house.generation());
+        Self { house, generation, queue, now }
+    }
+
+    pub(crate) fn store(&self) -> &dyn EngineSnapshot {
+        &*self.generation.store
+    }
+
     /// When it was opened; every judgement in it uses this instant.
     #[must_use]
     pub fn now(&self) -> At {
-        unimplemented!()
+        self.now
     }
 
     /// The promise in force.
     #[must_use]
     pub fn promise(&self) -> &Promise {
-        unimplemented!()
+        &self.house.household.promise
     }
+
+    // ── permits ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// The only maker of a permit: loads artefact, review, consent, notice and clock itself.
     ///
     /// # Errors
     /// The refusal.
     pub fn permit(&self, person: ProfileId, artefact: ArtefactId) -> Result<Permit<'_>, Refusal> {
-        let _ = (person, artefact);
-        unimplemented!()
+        let artefact = self.reviewed(artefact)?;
+        let person = self.generation.state.person(&person);
+        let person = person.ok_or(Refusal::because(RefusalReason::NoSuchPerson))?;
+        match promise::judge(self.promise(), artefact, &person.wishes.standing, self.now) {
+            Verdict::Yes { level } => Ok(Permit::new(self, artefact, Arc::clone(person), level)),
+            Verdict::No(refusal) => Err(refusal),
+        }
     }
 
     /// Everybody about whom this artefact may read, as one set.
@@ -40,8 +78,22 @@ impl Snapshot {
     /// # Errors
     /// The refusal when the artefact is unknown or not reviewed.
     pub fn permit_set(&self, artefact: ArtefactId) -> Result<PermitSet<'_>, Refusal> {
-        let _ = artefact;
-        unimplemented!()
+        let artefact = self.reviewed(artefact)?;
+        Ok(PermitSet::new(self, artefact))
+    }
+
+    /// An artefact of the promise with enough reviews on record.
+    pub(crate) fn reviewed(&self, artefact: ArtefactId) -> Result<&Artefact, Refusal> {
+        let artefact = self.promise().artefacts().get(&artefact);
+        let artefact = artefact.ok_or(Refusal::because(RefusalReason::UnknownArtefact))?;
+        if self.is_reviewed(artefact) { Ok(artefact) } else { Err(Refusal::because(RefusalReason::NotReviewed)) }
+    }
+
+    /// Whether enough different people reviewed exactly this artefact (an import mapping, say).
+    #[must_use]
+    pub fn is_reviewed(&self, artefact: &Artefact) -> bool {
+        let reviews = self.house.reviews();
+        review::is_effective(artefact, reviews.get(&artefact.id).map(Vec::as_slice).unwrap_or_default())
     }
 
     /// The three counts of a segment with their drop-offs; numbers below the smallest group are not told.
@@ -49,22 +101,54 @@ impl Snapshot {
     /// # Errors
     /// The refusal when the segment is unknown or not reviewed.
     pub fn segment_count(&self, segment: &SegmentName) -> Result<SegmentCount, Refusal> {
-        let _ = segment;
-        unimplemented!()
+        crate::segment::count(self, segment)
     }
+
+    // ── finding ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Looks a proven identifier up in the blind index.
     #[must_use]
     pub fn find(&self, identifier: &Identifier) -> Option<ProfileId> {
-        let _ = identifier;
-        unimplemented!()
+        let row = logged(self.store().get(Keyspace::Index, &self.house.index_row(identifier)))?;
+        let id = ProfileId::from_bytes(row.try_into().ok()?);
+        self.generation.state.person(&id).map(|person| person.id)
     }
+
+    /// Whose decision this is; `None` when it is unknown or its person was erased.
+    #[must_use]
+    pub fn person_of(&self, decision: DecisionId) -> Option<ProfileId> {
+        let row = logged(self.store().get(Keyspace::Index, &House::decision_row(&decision)))?;
+        let id = ProfileId::from_bytes(row.try_into().ok()?);
+        self.generation.state.person(&id).map(|person| person.id)
+    }
+
+    /// What a message token opens, if it still does.
+    #[must_use]
+    pub fn token(&self, token: &str) -> Option<TokenTarget> {
+        let row = House::token_row(&self.house.blind("message", token));
+        let row = logged(self.store().get(Keyspace::Index, &row))?;
+        let (person, rest) = row.split_first_chunk::<16>()?;
+        let (decision, rest) = rest.split_first_chunk::<16>()?;
+        let (artefact, made_at) = rest.split_first_chunk::<32>()?;
+        let made_at = At::from_ms(i64::from_be_bytes(made_at.try_into().ok()?));
+        let person = self.generation.state.person(&ProfileId::from_bytes(*person))?.id;
+        let made_for = DecisionId::from_bytes(*decision);
+        let decision = (made_at.plus_days(WHY_DAYS) > self.now).then_some(made_for);
+        Some(TokenTarget { person, decision, made_for, artefact: ArtefactId::from_bytes(*artefact) })
+    }
+
+    // ── catalogue and sales of nobody ─────────────────────────────────────────────────────────────────────────────
 
     /// A catalogue entry.
     #[must_use]
     pub fn item(&self, code: &ItemCode) -> Option<Item> {
-        let _ = code;
-        unimplemented!()
+        let key = House::item_row(code);
+        let row = logged(self.store().get(Keyspace::House, &key))?;
+        logged(self.read_item(&key, &row).map(Some))
+    }
+
+    fn read_item(&self, key: &[u8], row: &[u8]) -> Result<Item, VaultError> {
+        format::decode::<ItemForm>("house", &self.house.open_house(RecordKind::House, key, row)?)?.item()
     }
 
     /// The whole catalogue, by code.
@@ -72,7 +156,8 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`] when the store cannot be read.
     pub fn items(&self) -> Result<Vec<Item>, VaultError> {
-        unimplemented!()
+        let rows = self.store().scan(Keyspace::House, House::ITEMS);
+        rows.map(|row| row.and_then(|(key, row)| self.read_item(&key, &row))).collect()
     }
 
     /// Totals of sales of nobody that may still be kept.
@@ -80,16 +165,30 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn anonymous_sales(&self) -> Result<AnonymousSales, VaultError> {
-        unimplemented!()
+        let mut total = AnonymousSales::default();
+        for row in self.store().scan(Keyspace::House, House::SALES) {
+            let (key, sealed) = row?;
+            let form: SaleForm = format::decode("house", &self.house.open_house(RecordKind::Sale, &key, &sealed)?)?;
+            let plan = self.promise().events.iter().find(|(name, _)| name.as_str() == form.event);
+            let sold_at = model::Day::from_number(form.day).start();
+            if plan.is_some_and(|(_, plan)| plan.retention.expires_at(sold_at) > self.now) {
+                let line = form.line.line()?;
+                let amount = line.price.times(i64::from(line.quantity)).map_or(0, |amount| amount.micros);
+                total.n_lines = total.n_lines.saturating_add(1);
+                total.micros = total.micros.saturating_add(amount);
+            }
+        }
+        Ok(total)
     }
+
+    // ── house records ─────────────────────────────────────────────────────────────────────────────────────────────
 
     /// A house record.
     ///
     /// # Errors
     /// [`VaultError`].
     pub fn house_record(&self, name: &str) -> Result<Option<Vec<u8>>, VaultError> {
-        let _ = name;
-        unimplemented!()
+        self.house.house_record(self.store(), name)
     }
 
     /// House records whose name begins so, in order, at most `limit`.
@@ -97,8 +196,14 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn house_records(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, VaultError> {
-        let _ = (prefix, limit);
-        unimplemented!()
+        let mut records = Vec::new();
+        for row in self.store().scan(Keyspace::House, &House::record_row(prefix)).take(limit) {
+            let (key, sealed) = row?;
+            let name = key.strip_prefix(House::RECORDS).unwrap_or_default().to_vec();
+            let name = String::from_utf8(name).map_err(|_| format::damaged("house", "a record without a name"))?;
+            records.push((name, self.house.open_house(RecordKind::House, &key, &sealed)?));
+        }
+        Ok(records)
     }
 
     /// People whose events were committed after a cursor, at most `limit`, and the new cursor: what `understand` follows.
@@ -106,17 +211,42 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn touched_since(&self, cursor: u64, limit: usize) -> Result<(Vec<ProfileId>, u64), VaultError> {
-        let _ = (cursor, limit);
-        unimplemented!()
+        let (people, cursor) = self.house.touched_since(cursor, crate::commit::touch_end(self.generation.batch), limit);
+        Ok((people, cursor))
     }
+
+    // ── outbox ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Messages that are due, oldest first, at most `limit`. Names no person's value.
     ///
     /// # Errors
     /// [`VaultError`].
     pub fn outbox_due(&self, limit: usize) -> Result<Vec<OutboxEntry>, VaultError> {
-        let _ = limit;
-        unimplemented!()
+        let mut due = Vec::new();
+        for row in self.store().scan(Keyspace::Outbox, &[]) {
+            let (key, sealed) = row?;
+            let due_at = due_at(&key)?;
+            if due_at > self.now || due.len() >= limit {
+                break;
+            }
+            let form = self.read_outbox(&key, &sealed)?;
+            let person = ProfileId::from_bytes(*form.person);
+            if self.generation.state.person(&person).is_some() {
+                due.push(OutboxEntry {
+                    message: MessageId::from_bytes(*form.message),
+                    decision: DecisionId::from_bytes(*form.decision),
+                    person,
+                    artefact: ArtefactId::from_bytes(*form.artefact),
+                    n_attempts: form.n_attempts,
+                    due_at,
+                });
+            }
+        }
+        Ok(due)
+    }
+
+    fn read_outbox(&self, key: &[u8], sealed: &[u8]) -> Result<OutboxForm, VaultError> {
+        format::decode("outbox", &self.house.open_house(RecordKind::Outbox, key, sealed)?)
     }
 
     /// How many messages are in the outbox, by state word.
@@ -124,38 +254,58 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn outbox_counts(&self) -> Result<Vec<(&'static str, u64)>, VaultError> {
-        unimplemented!()
+        let (mut due, mut waiting, mut trying) = (0u64, 0u64, 0u64);
+        for row in self.store().scan(Keyspace::Outbox, &[]) {
+            let (key, sealed) = row?;
+            let n = match self.read_outbox(&key, &sealed)?.trying {
+                true => &mut trying,
+                false if due_at(&key)? <= self.now => &mut due,
+                false => &mut waiting,
+            };
+            *n = n.saturating_add(1);
+        }
+        Ok(vec![("due", due), ("waiting", waiting), ("trying", trying)])
     }
+
+    // ── decisions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// A decision with its trace, readable under the permit of its own person (the why) or of its own campaign.
     ///
     /// # Errors
     /// The refusal.
     pub fn decision<'p>(&self, permit: &'p Permit<'_>, id: DecisionId) -> Result<Option<DecisionView<'p>>, Refusal> {
-        let _ = (permit, id);
-        unimplemented!()
-    }
-
-    /// What a message token opens, if it still does.
-    #[must_use]
-    pub fn token(&self, token: &str) -> Option<TokenTarget> {
-        let _ = token;
-        unimplemented!()
+        permit.decision(id)
     }
 
     /// Campaign outcomes as numbers: per arm people, reached, buyers within the goal's days, revenue, refusals by reason.
     ///
     /// # Errors
     /// The refusal.
-    pub fn campaign_numbers(&self, artefact: ArtefactId) -> Result<crate::record::CampaignNumbers, Refusal> {
-        let _ = artefact;
-        unimplemented!()
+    pub fn campaign_numbers(&self, artefact: ArtefactId) -> Result<CampaignNumbers, Refusal> {
+        let artefact = self.reviewed(artefact)?;
+        if artefact.kind != ArtefactKind::Campaign {
+            return Err(Refusal::because(RefusalReason::UnknownArtefact));
+        }
+        crate::lift::numbers(self, artefact)
     }
+
+    // ── the house ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Artefacts with their review state.
     #[must_use]
     pub fn artefacts(&self) -> Vec<ArtefactState> {
-        unimplemented!()
+        let reviews = self.house.reviews();
+        let state = |artefact: &Artefact| {
+            let here = reviews.get(&artefact.id).map(Vec::as_slice).unwrap_or_default();
+            ArtefactState {
+                id: artefact.id,
+                kind: artefact.kind,
+                name: artefact.name.clone(),
+                reviewed: here.iter().map(|review| (review.staff.clone(), At::from_ms(review.at))).collect(),
+                is_effective: review::is_effective(artefact, here),
+            }
+        };
+        self.promise().artefacts().values().map(state).collect()
     }
 
     /// The newest entries of the one log, newest first, at most `limit`; no personal value in them.
@@ -163,9 +313,34 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn log_entries(&self, limit: usize) -> Result<Vec<LogEntryView>, VaultError> {
-        let _ = limit;
-        unimplemented!()
+        let mut entries = Vec::new();
+        for row in self.store().scan_back(Keyspace::House, House::LOG).take(limit) {
+            let (key, row) = row?;
+            let form: LogForm = format::decode("house", &row)?;
+            let batch = key.strip_prefix(House::LOG).and_then(|rest| rest.first_chunk::<8>());
+            let batch = batch.ok_or_else(|| format::damaged("house", "a log entry without its batch"))?;
+            entries.push(LogEntryView {
+                batch: u64::from_be_bytes(*batch),
+                at: At::from_ms(form.at),
+                kind: form.kind,
+                hash: form.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            });
+        }
+        Ok(entries)
     }
+}
+
+fn due_at(key: &[u8]) -> Result<At, VaultError> {
+    let ms = key.first_chunk::<8>().ok_or_else(|| format::damaged("outbox", "a message without its instant"))?;
+    Ok(At::from_ms(i64::from_be_bytes(*ms)))
+}
+
+/// What cannot be read is not there, and is said in the log.
+pub(crate) fn logged<T>(read: Result<Option<T>, VaultError>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "a record could not be read");
+        None
+    })
 }
 
 /// Three counts and why they differ. `None` = fewer than the smallest group.
@@ -178,7 +353,7 @@ pub struct SegmentCount {
     /// Will hear this week: an address, and room under the cap.
     pub hearing: Option<u64>,
     /// Each drop-off: reason and how many.
-    pub dropped: Vec<(promise::RefusalReason, Option<u64>)>,
+    pub dropped: Vec<(RefusalReason, Option<u64>)>,
     /// The floor.
     pub floor: u32,
 }

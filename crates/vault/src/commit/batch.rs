@@ -1,0 +1,479 @@
+//! One batch in the making: rows over a reading of the store, opened profiles, entries for the one log, and the answers
+//! that go out once it is synced. Later commands of a batch see what earlier ones did.
+
+use super::Command;
+use crate::VaultError;
+use crate::chain::Chain;
+use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::format::{self, Bytes16, CoreForm, LogForm, ProofForm};
+use crate::house::House;
+use crate::house::Waiting;
+use crate::key::PersonKey;
+use crate::log::LogLeaf;
+use crate::person::{self, Open, Rows};
+use crate::record::{Identifier, IdentifierKind, Outcome, OutcomeReason, Subject};
+use crate::retention::CORE;
+use crate::state::{Person, Reach, Wheel, Wishes};
+use model::{At, EventName, Kind, ProfileId, ProfileKind, SourceName};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most profiles that one batch touches: the low bits of the touch order.
+pub(super) const TOUCH_BITS: u32 = 20;
+
+/// What runs once the batch is on the disk and published.
+type After = Box<dyn FnOnce(&House, u64) + Send>;
+
+/// A batch in the making.
+pub(crate) struct Batch<'h> {
+    pub house: &'h House,
+    pub store: Arc<dyn EngineSnapshot>,
+    pub now: At,
+    pub number: u64,
+    rows: BTreeMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
+    ops: Vec<Op>,
+    people: BTreeMap<ProfileId, Open>,
+    leaves: Vec<LogLeaf>,
+    outcomes: BTreeMap<String, u64>,
+    after: Vec<After>,
+    drained: Vec<Bytes16>,
+    drained_to: Option<u64>,
+    first_number: u32,
+    next_number: u32,
+    n_touched: u64,
+}
+
+/// The rows of a batch over the store: what commands read.
+impl Rows for Batch<'_> {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
+        match self.rows.get(&(keyspace, key.to_vec())) {
+            Some(row) => Ok(row.clone()),
+            None => self.store.get(keyspace, key),
+        }
+    }
+}
+
+/// About whom a door speaks, resolved.
+pub(crate) enum Found {
+    Known(ProfileId),
+    New(Vec<Identifier>),
+    Nobody,
+}
+
+impl<'h> Batch<'h> {
+    pub(crate) fn new(house: &'h House, number: u64) -> Self {
+        let generation = house.generation();
+        Self {
+            house,
+            store: Arc::clone(&generation.store),
+            now: house.now(),
+            number,
+            rows: BTreeMap::new(),
+            ops: Vec::new(),
+            people: BTreeMap::new(),
+            leaves: Vec::new(),
+            outcomes: BTreeMap::new(),
+            after: Vec::new(),
+            drained: Vec::new(),
+            drained_to: None,
+            first_number: generation.state.next_number,
+            next_number: generation.state.next_number,
+            n_touched: 0,
+        }
+    }
+
+    /// Serves one command; its error is its own answer and not the batch's.
+    pub(crate) fn serve(&mut self, command: Command) {
+        match command {
+            Command::Take(events, reply) => {
+                let outcomes = events.into_iter().map(|event| self.take(event)).collect();
+                self.answer(reply, outcomes);
+            }
+            Command::Consent(change, reply) => {
+                let answered = self.consent(&change);
+                self.answer_with_receipt(reply, answered);
+            }
+            Command::Facts(writes, reply) => {
+                let written = writes.into_iter().map(|write| self.write_fact(write)).collect();
+                self.answer(reply, written);
+            }
+            Command::Items(items, reply) => {
+                let put = self.put_items(&items);
+                self.answer(reply, put);
+            }
+            Command::Sales(sales, reply) => {
+                let outcomes = sales.iter().map(|sale| self.put_sale(sale)).collect();
+                self.answer(reply, outcomes);
+            }
+            Command::Join(join, reply) => {
+                let joined = self.join(&join);
+                self.answer(reply, joined);
+            }
+            Command::HouseRecord(name, bytes, reply) => {
+                let put = self.put_house_record(&name, bytes.as_deref());
+                self.answer(reply, put);
+            }
+            Command::Decide(decision, reply) => {
+                let decided = self.decide(*decision);
+                self.answer(reply, decided);
+            }
+            Command::Begin(message, reply) => {
+                let begun = self.begin_attempt(message);
+                self.answer(reply, begun);
+            }
+            Command::Finish(attempt, end, reply) => {
+                let finished = self.finish_attempt(attempt, end);
+                self.answer(reply, finished);
+            }
+            Command::Token(decision, reply) => {
+                let token = self.message_token(decision);
+                self.answer(reply, token);
+            }
+            Command::Review(review, reply) => {
+                let reviewed = self.review(&review);
+                self.answer(reply, reviewed);
+            }
+            Command::Staff(act, reply) => {
+                let written = self.staff_act(&act);
+                self.answer(reply, written);
+            }
+            Command::SourceKey(source, change, reply) => {
+                let key = self.source_key(&source, change);
+                self.answer(reply, key);
+            }
+            Command::Use(read) => self.tell(|batch| batch.count_use(&read)),
+            Command::UseRun(read) => self.tell(|batch| batch.write_use_run(&read)),
+            Command::Wake => {}
+            Command::Turn(_) | Command::Sweep(_) | Command::Rotate(_) | Command::Close(_) => {}
+        }
+    }
+
+    fn tell(&mut self, act: impl FnOnce(&mut Self) -> Result<(), VaultError>) {
+        if let Err(error) = act(self) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a read could not be counted");
+        }
+    }
+
+    /// Answers after the sync; when the batch fails, the asker finds the vault closed.
+    pub(crate) fn answer<T: Send + 'static>(&mut self, reply: super::Reply<T>, answer: Result<T, VaultError>) {
+        self.then(move |_, _| {
+            let _ = reply.send(answer);
+        });
+    }
+
+    pub(crate) fn then(&mut self, act: impl FnOnce(&House, u64) + Send + 'static) {
+        self.after.push(Box::new(act));
+    }
+
+    // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
+        self.rows.insert((keyspace, key), Some(value));
+    }
+
+    pub(crate) fn delete(&mut self, keyspace: Keyspace, key: Vec<u8>) {
+        self.rows.insert((keyspace, key), None);
+    }
+
+    /// Ops made by the floor (day secrets).
+    pub(crate) fn ops(&mut self) -> &mut Vec<Op> {
+        &mut self.ops
+    }
+
+    /// Adds an entry to the one log; the salt hides its content in its leaf.
+    pub(crate) fn leaf(&mut self, kind: &'static str, entry: &[u8]) -> ProofForm {
+        let salt: [u8; 16] = self.house.rng().bytes();
+        let index = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
+        let leaf = LogLeaf::commit(&salt, entry);
+        let form = LogForm { at: self.now.ms(), kind: kind.to_owned(), hash: leaf.0.into() };
+        self.put(Keyspace::House, House::log_row(self.number, index), format::encode(&form));
+        self.leaves.push(leaf);
+        ProofForm { salt: salt.into(), batch: self.number, index }
+    }
+
+    pub(crate) fn count(&mut self, source: &SourceName, event: &EventName, word: &str) {
+        let name = format!("outcome/{}/{source}/{event}/{word}", self.now.day());
+        let n = self.outcomes.entry(name).or_default();
+        *n = n.saturating_add(1);
+    }
+
+    // ── people ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// A profile, opened once per batch; `None` when it is not there, or was erased.
+    pub(crate) fn person(&mut self, id: &ProfileId) -> Result<Option<&mut Open>, VaultError> {
+        if self.house.is_erased(id) {
+            return Ok(None);
+        }
+        if !self.people.contains_key(id) {
+            match Open::load(self.house, &*self.store, id)? {
+                Some(open) => self.people.insert(*id, open),
+                None => return Ok(None),
+            };
+        }
+        Ok(self.people.get_mut(id))
+    }
+
+    /// Works on a profile beside the rows; `None` when it is not there. What the work changed stays in the batch also
+    /// when it ends in an error.
+    pub(crate) fn with<T>(
+        &mut self,
+        id: &ProfileId,
+        work: impl FnOnce(&mut Self, &mut Open) -> Result<T, VaultError>,
+    ) -> Result<Option<T>, VaultError> {
+        self.person(id)?;
+        let Some(mut open) = self.people.remove(id) else { return Ok(None) };
+        let done = work(self, &mut open);
+        self.people.insert(open.id, open);
+        done.map(Some)
+    }
+
+    /// Finds the profile of an identifier.
+    pub(crate) fn find(&self, identifier: &Identifier) -> Result<Option<ProfileId>, VaultError> {
+        Ok(self.find_row(identifier)?.filter(|id| !self.house.is_erased(id)))
+    }
+
+    /// Where an identifier leads, also when that profile is leaving.
+    pub(crate) fn find_row(&self, identifier: &Identifier) -> Result<Option<ProfileId>, VaultError> {
+        let row = self.get(Keyspace::Index, &self.house.index_row(identifier))?;
+        Ok(row.and_then(|row| <[u8; 16]>::try_from(row).ok()).map(ProfileId::from_bytes))
+    }
+
+    pub(crate) fn resolve(&mut self, subject: &Subject) -> Result<Found, VaultError> {
+        match subject {
+            Subject::Profile(id) => {
+                let known = self.person(id)?.is_some();
+                Ok(if known { Found::Known(*id) } else { Found::Nobody })
+            }
+            Subject::Identifiers { user, anonymous } => {
+                let Some(main) = user.as_ref().or(anonymous.as_ref()) else { return Ok(Found::Nobody) };
+                match self.find(main)? {
+                    Some(id) => Ok(Found::Known(id)),
+                    None => Ok(Found::New(vec![main.clone()])),
+                }
+            }
+        }
+    }
+
+    /// Makes a profile under fresh keys. Whoever calls it has found a purpose in force.
+    pub(crate) fn create(&mut self, identifiers: &[Identifier]) -> Result<ProfileId, VaultError> {
+        let id = ProfileId::random(self.house.rng());
+        let is_person = identifiers.iter().any(|identifier| identifier.kind != IdentifierKind::Anonymous);
+        let kind = if is_person { ProfileKind::Person } else { ProfileKind::Device };
+        let core = CoreForm {
+            number: self.next_number,
+            kind: format::kind_code(kind),
+            created_at: self.now.ms(),
+            ..CoreForm::default()
+        };
+        self.next_number = self.next_number.saturating_add(1);
+        let key = PersonKey::generate(self.house.rng());
+        self.people.insert(id, Open::new(id, key, core));
+        for identifier in identifiers {
+            self.add_identifier(&id, identifier)?;
+        }
+        Ok(id)
+    }
+
+    /// Indexes an identifier and names it in the core record. One that leads elsewhere already stays where it leads.
+    pub(crate) fn add_identifier(&mut self, id: &ProfileId, identifier: &Identifier) -> Result<(), VaultError> {
+        match self.find(identifier)? {
+            Some(other) if other != *id => return Ok(()),
+            _ => {}
+        }
+        let row = self.house.index_row(identifier);
+        self.put(Keyspace::Index, row, id.as_bytes().to_vec());
+        let form = House::identifier_form(identifier);
+        if let Some(open) = self.person(id)? {
+            if !open.core.identifiers.contains(&form) {
+                open.core.identifiers.push(form);
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks a profile as touched by events, for whoever follows.
+    pub(crate) fn touch(&mut self, open: &mut Open) {
+        if open.core.touched >> TOUCH_BITS != self.number {
+            open.core.touched = (self.number << TOUCH_BITS) | self.n_touched;
+            self.n_touched = self.n_touched.saturating_add(1);
+        }
+    }
+
+    // ── urgent ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Writes what is on the urgent log into the store's records.
+    pub(crate) fn drain_urgent(&mut self) -> Result<(), VaultError> {
+        for Waiting { seq, person, wish } in self.house.waiting() {
+            self.apply_wish(&person, &wish)?;
+            self.drained.push(*wish.id());
+            self.drained_to = Some(seq);
+        }
+        Ok(())
+    }
+
+    // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Turns everything into ops with the chain's own; `None` when there is nothing to write (answers went out).
+    pub(crate) fn seal(mut self, chain: &mut Chain) -> Result<Option<Sealed>, VaultError> {
+        self.write_outcomes()?;
+        if self.next_number != self.first_number {
+            self.put(Keyspace::House, House::NUMBER.to_vec(), self.next_number.to_be_bytes().to_vec());
+        }
+        let mut changes = Vec::new();
+        for (_, open) in std::mem::take(&mut self.people) {
+            if open.is_changed() {
+                changes.push(self.seal_person(open)?);
+            }
+        }
+        let mut ops = self.ops;
+        ops.extend(self.rows.into_iter().map(|((keyspace, key), row)| match row {
+            Some(value) => Op::Put(keyspace, key, value),
+            None => Op::Delete(keyspace, key),
+        }));
+        if ops.is_empty() && self.leaves.is_empty() {
+            for act in self.after {
+                act(self.house, chain.number());
+            }
+            return Ok(None);
+        }
+        chain.next(&mut ops, &self.leaves)?;
+        let (after, drained, drained_to) = (self.after, self.drained, self.drained_to);
+        Ok(Some(Sealed { ops, changes, after, drained, drained_to }))
+    }
+
+    fn write_outcomes(&mut self) -> Result<(), VaultError> {
+        for (name, n) in std::mem::take(&mut self.outcomes) {
+            let known = self.house_record(&name)?;
+            let known = known.and_then(|bytes| String::from_utf8(bytes).ok()?.parse::<u64>().ok()).unwrap_or(0);
+            self.put_house_record(&name, Some(known.saturating_add(n).to_string().as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    fn seal_person(&mut self, mut open: Open) -> Result<Change, VaultError> {
+        let house = self.house;
+        if open.key_changed {
+            let row = house.wrap_person(&open)?;
+            self.put(Keyspace::Keys, open.id.as_bytes().to_vec(), row);
+        }
+        for class in open.changed.clone() {
+            let key = person::class_key(&open.id, class);
+            match open.seal_class(house, class)? {
+                Some(row) => self.put(Keyspace::Profiles, key, row),
+                None => self.delete(Keyspace::Profiles, key),
+            }
+        }
+        let row = open.seal_core(house)?;
+        self.put(Keyspace::Profiles, person::class_key(&open.id, CORE), row);
+        let values = if open.folded { Some(house.values(&mut open, &*self.store, self.now.day())?) } else { None };
+        let reach = house.reach(&mut open, &*self.store)?;
+        Ok(Change { person: in_memory(&open, reach)?, values, is_new: open.is_new })
+    }
+}
+
+/// A profile as memory holds it.
+pub(crate) fn in_memory(open: &Open, reach: Reach) -> Result<Person, VaultError> {
+    let wishes = Arc::new(Wishes { standing: open.core.standing()?, seq: open.core.consent_seq });
+    Ok(Person {
+        id: open.id,
+        number: open.core.number,
+        kind: format::kind_of(open.core.kind)?,
+        wishes,
+        pending: Vec::new(),
+        reach,
+        touched: open.core.touched,
+    })
+}
+
+/// Trait values, segment memberships, next day of change.
+pub(crate) type Values = (Vec<Option<i64>>, Vec<bool>, Option<model::Day>);
+
+/// What a batch changes in memory about one profile.
+struct Change {
+    person: Person,
+    values: Option<Values>,
+    is_new: bool,
+}
+
+/// A batch ready to be written.
+pub(crate) struct Sealed {
+    ops: Vec<Op>,
+    changes: Vec<Change>,
+    after: Vec<After>,
+    drained: Vec<Bytes16>,
+    drained_to: Option<u64>,
+}
+
+impl Sealed {
+    /// Writes and syncs; then memory; then the answers.
+    pub(crate) fn write(self, house: &House, wheel: &mut Wheel, chain: &Chain) -> Result<(), VaultError> {
+        house.engine.commit(self.ops)?;
+        house.note_head(chain)?;
+        let number = chain.number();
+        let store = house.engine.snapshot();
+        let (now, drained) = (house.now(), self.drained);
+        for change in &self.changes {
+            if let Some((_, _, next)) = &change.values {
+                wheel.set(change.person.number, *next);
+            }
+        }
+        house.publish(|generation| {
+            generation.store = store;
+            generation.batch = number;
+            for change in self.changes {
+                let here = generation.state.person(&change.person.id).cloned();
+                if here.is_none() && !change.is_new {
+                    // Erased while the batch was being written: what it wrote goes with the erasure.
+                    continue;
+                }
+                let (id, person_number) = (change.person.id, change.person.number);
+                let person = with_pending(change.person, here.as_deref(), &drained);
+                house.follow(here.map(|here| here.touched), person.touched, id);
+                generation.state.put(Arc::new(person), now);
+                if let Some((values, members, _)) = &change.values {
+                    generation.state.put_values(person_number, values, members);
+                }
+            }
+        });
+        if let Some(seq) = self.drained_to {
+            house.drained_to(seq)?;
+        }
+        for act in self.after {
+            act(house, number);
+        }
+        Ok(())
+    }
+}
+
+/// What is on the urgent log and not in this batch stays on top.
+fn with_pending(mut person: Person, here: Option<&Person>, drained: &[Bytes16]) -> Person {
+    let pending = here.map(|here| here.pending.as_slice()).unwrap_or_default();
+    person.pending = pending.iter().filter(|wish| !drained.contains(wish.id())).cloned().collect();
+    for wish in &person.pending.clone() {
+        wish.hold(&mut person);
+    }
+    person
+}
+
+/// The word of an outcome in the counters.
+pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Kept { .. } => "kept",
+        Outcome::Repeated => "repeated",
+        Outcome::Refused { reason, .. } => reason.as_str(),
+    }
+}
+
+pub(crate) const fn refused(reason: OutcomeReason) -> Outcome {
+    Outcome::Refused { reason, line: None }
+}
+
+/// An e-mail address among the values, as an identifier.
+pub(crate) fn address(kind: Kind, value: &model::Value) -> Option<Identifier> {
+    match (kind, value) {
+        (Kind::Email, model::Value::Text(text)) => {
+            Some(Identifier { kind: IdentifierKind::Email, value: text.trim().to_lowercase() })
+        }
+        _ => None,
+    }
+}

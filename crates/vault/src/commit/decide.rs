@@ -1,0 +1,202 @@
+//! Decisions: recorded with everything behind them, refused when the person's wishes moved since they were read.
+//!
+//! Nothing is chosen here (`decide` does), and the cap is reserved only when an attempt begins.
+
+use super::batch::Batch;
+use crate::VaultError;
+use crate::engine::Keyspace;
+use crate::format::{
+    self, Bytes16, DecidedForm, DecisionForm, MessageForm, MessageState, OutboxForm, TokenForm, TraceForm,
+};
+use crate::house::House;
+use crate::person::{self, Open, Rows};
+use crate::record::NewDecision;
+use crate::retention::DECISION_DAYS;
+use crate::seal::RecordKind;
+use model::{At, DecisionId, MessageId, ProfileId};
+use promise::{Artefact, ArtefactKind, ChannelKind, Refusal, RefusalReason, Verdict};
+use std::sync::Arc;
+
+/// Most tokens remembered per person; the oldest stop opening first.
+const TOKENS_MAX: usize = 512;
+
+impl Batch<'_> {
+    pub(crate) fn decide(&mut self, new: NewDecision) -> Result<Result<DecisionId, Refusal>, VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let Some(artefact) = promise.artefacts().get(&new.artefact) else {
+            return Ok(Err(Refusal::because(RefusalReason::UnknownArtefact)));
+        };
+        if artefact.kind != ArtefactKind::Campaign || artefact.name != new.campaign.as_str() {
+            return Ok(Err(Refusal::because(RefusalReason::UnknownArtefact)));
+        }
+        if !self.is_reviewed(artefact)? {
+            return Ok(Err(Refusal::because(RefusalReason::NotReviewed)));
+        }
+        let decided =
+            self.with(&new.person.to_owned(), |batch, open| match batch.may_decide(open, artefact, &new)? {
+                Ok(()) => batch.record_decision(open, artefact, new).map(Ok),
+                Err(refusal) => Ok(Err(refusal)),
+            })?;
+        Ok(decided.unwrap_or(Err(Refusal::because(RefusalReason::NoSuchPerson))))
+    }
+
+    fn may_decide(
+        &self,
+        open: &Open,
+        artefact: &Artefact,
+        new: &NewDecision,
+    ) -> Result<Result<(), Refusal>, VaultError> {
+        let no = |reason| Ok(Err(Refusal { reason, purpose: artefact.terms.purpose.clone(), line: None }));
+        if open.core.consent_seq != new.consent_seq {
+            return no(RefusalReason::ChangedMeanwhile);
+        }
+        let promise = &self.house.household.promise;
+        if let Verdict::No(refusal) = promise::judge(promise, artefact, &open.core.standing()?, self.now) {
+            return Ok(Err(refusal));
+        }
+        let is_mail = new.channel == ChannelKind::Email;
+        let again = open
+            .core
+            .decided
+            .iter()
+            .any(|known| known.campaign == new.campaign.as_str() && known.run == new.run && known.by_mail);
+        if is_mail && again {
+            return no(RefusalReason::AlreadyDecided);
+        }
+        let named = [new.offer.as_ref().map(|offer| offer.as_str()), new.item.as_ref().map(|item| item.as_str())];
+        if named.into_iter().flatten().any(|name| open.core.turned_down.iter().any(|known| known == name)) {
+            return no(RefusalReason::TurnedDown);
+        }
+        if is_mail && new.offer.is_some() && !new.held_out {
+            if open.core.suppressed {
+                return no(RefusalReason::Suppressed);
+            }
+            if self.house.contact_room(&open.core, self.now).is_err() {
+                return no(RefusalReason::CapReached);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn record_decision(
+        &mut self,
+        open: &mut Open,
+        artefact: &Artefact,
+        new: NewDecision,
+    ) -> Result<DecisionId, VaultError> {
+        let is_mail = new.channel == ChannelKind::Email;
+        let message = (is_mail && new.offer.is_some() && !new.held_out).then(|| MessageForm {
+            id: (*MessageId::new(self.now, self.house.rng()).as_bytes()).into(),
+            due_at: new.send_at.unwrap_or(self.now).max(self.now).ms(),
+            state: MessageState::Waiting,
+            n_attempts: 0,
+            why: None,
+            ended_at: None,
+        });
+        self.count_facts(open, artefact, new.trace.facts.iter().map(|read| read.fact.name.as_str()));
+        let mut form = DecisionForm {
+            id: (*new.id.as_bytes()).into(),
+            at: self.now.ms(),
+            campaign: new.campaign.as_str().to_owned(),
+            artefact: (*new.artefact.as_bytes()).into(),
+            offer: new.offer.map(|offer| offer.as_str().to_owned()),
+            item: new.item.map(|item| item.as_str().to_owned()),
+            held_out: new.held_out,
+            channel: format::channel_code(new.channel),
+            run: new.run,
+            trace: TraceForm::of(&new.trace),
+            message,
+            reduced: false,
+            proof: None,
+        };
+        form.proof = Some(self.leaf("decision", &format::encode(&form)));
+        let oldest = self.now.plus_days(-DECISION_DAYS).ms();
+        open.core.decided.retain(|known| known.at >= oldest);
+        open.core.decided.push(DecidedForm {
+            campaign: form.campaign.clone(),
+            run: form.run,
+            decision: form.id,
+            at: form.at,
+            by_mail: is_mail,
+        });
+        self.put(Keyspace::Index, House::decision_row(&new.id), open.id.as_bytes().to_vec());
+        if let Some(message) = &form.message {
+            self.put_outbox(open, &form, message)?;
+        }
+        self.put_decision(open, &form)?;
+        Ok(new.id)
+    }
+
+    // ── rows of decisions and messages ────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn decision(&self, open: &Open, id: &Bytes16) -> Result<Option<DecisionForm>, VaultError> {
+        self.house.decision(self, open, id)
+    }
+
+    pub(crate) fn put_decision(&mut self, open: &Open, form: &DecisionForm) -> Result<(), VaultError> {
+        let key = person::own_key(&open.id, form.id.as_slice());
+        let sealed = open.seal_own(self.house, RecordKind::Decision, form.id.as_slice(), &format::encode(form))?;
+        self.put(Keyspace::Decisions, key, sealed);
+        Ok(())
+    }
+
+    /// The outbox row of a message at its due instant, and the way from the message to it.
+    pub(crate) fn put_outbox(
+        &mut self,
+        open: &Open,
+        decision: &DecisionForm,
+        message: &MessageForm,
+    ) -> Result<(), VaultError> {
+        let key = House::outbox_row(At::from_ms(message.due_at), message.id.as_slice());
+        let form = OutboxForm {
+            message: message.id,
+            decision: decision.id,
+            person: (*open.id.as_bytes()).into(),
+            artefact: decision.artefact,
+            n_attempts: message.n_attempts,
+            trying: message.state == MessageState::Trying,
+            why: message.why.clone(),
+        };
+        let sealed = self.house.seal_house(RecordKind::Outbox, &key, &format::encode(&form))?;
+        self.put(Keyspace::Outbox, key, sealed);
+        let id = MessageId::from_bytes(*message.id);
+        self.put(Keyspace::Index, House::message_row(&id), message.due_at.to_be_bytes().to_vec());
+        Ok(())
+    }
+
+    /// Takes a message out of the outbox: it has moved, or ended.
+    pub(crate) fn delete_outbox(&mut self, message: &MessageForm) {
+        self.delete(Keyspace::Outbox, House::outbox_row(At::from_ms(message.due_at), message.id.as_slice()));
+        self.delete(Keyspace::Index, House::message_row(&MessageId::from_bytes(*message.id)));
+    }
+
+    // ── tokens ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn message_token(&mut self, decision: DecisionId) -> Result<Option<String>, VaultError> {
+        let row = Rows::get(self, Keyspace::Index, &House::decision_row(&decision))?;
+        let Some(person) = row.and_then(|row| <[u8; 16]>::try_from(row).ok()).map(ProfileId::from_bytes) else {
+            return Ok(None);
+        };
+        Ok(self.with(&person, |batch, open| batch.make_token(open, decision))?.flatten())
+    }
+
+    fn make_token(&mut self, open: &mut Open, decision: DecisionId) -> Result<Option<String>, VaultError> {
+        let Some(form) = self.decision(open, &(*decision.as_bytes()).into())? else { return Ok(None) };
+        let token = model::id::base32(&self.house.rng().bytes::<32>());
+        let hash = self.house.blind("message", &token);
+        while open.core.tokens.len() >= TOKENS_MAX {
+            let oldest = open.core.tokens.remove(0);
+            self.delete(Keyspace::Index, House::token_row(&oldest.hash));
+        }
+        open.core.tokens.push(TokenForm { hash: hash.into(), decision: form.id });
+        let target = [
+            open.id.as_bytes().as_slice(),
+            decision.as_bytes(),
+            form.artefact.as_slice(),
+            &self.now.ms().to_be_bytes(),
+        ]
+        .concat();
+        self.put(Keyspace::Index, House::token_row(&hash), target);
+        Ok(Some(token))
+    }
+}

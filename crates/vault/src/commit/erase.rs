@@ -1,0 +1,131 @@
+//! Erasure, second half: the tombstone is on the disk and the person is gone from memory; here every row follows, what
+//! names them by value becomes a keyed token, and the wrapped keys go, or are sealed for a day to the recovery key.
+
+use super::Committer;
+use super::batch::Batch;
+use crate::VaultError;
+use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::format::{self, DecisionForm, LeftForm, RecoveryForm, RequestForm};
+use crate::house::House;
+use crate::person::{self, Open};
+use crate::record::Erasure;
+use crate::seal::RecordKind;
+use crate::statement;
+use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId};
+
+/// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
+const RECOVERY_MS: i64 = DAY_MS;
+
+/// One profile to erase.
+#[derive(Clone, Copy)]
+pub(crate) struct Leaving {
+    pub person: ProfileId,
+    pub request: RequestId,
+    pub how: Erasure,
+    pub at: At,
+    pub unrecoverable_on: Day,
+}
+
+/// Keyspaces whose keys begin with the profile id and whose rows are sealed under its keys.
+pub(crate) const OWN: [Keyspace; 4] = [Keyspace::Profiles, Keyspace::Events, Keyspace::Ledger, Keyspace::Decisions];
+
+impl Committer {
+    /// Takes the rows of everybody who left since the last batch.
+    pub(crate) fn drain_erasures(&mut self) -> Result<(), VaultError> {
+        let leaving = self.house.leaving();
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let note = self.house.urgent().tombstones.note();
+        self.write(|batch| {
+            batch.ops().push(note);
+            leaving.iter().try_for_each(|leaving| batch.erase(leaving))
+        })?;
+        self.house.has_left(&leaving);
+        Ok(())
+    }
+}
+
+impl Batch<'_> {
+    pub(crate) fn erase(&mut self, leaving: &Leaving) -> Result<(), VaultError> {
+        let id = leaving.person;
+        let Some(open) = Open::load(self.house, &*self.store, &id)? else { return Ok(()) };
+        self.erase_index(&open, leaving)?;
+        self.erase_messages(&open)?;
+        self.delete(Keyspace::Keys, id.as_bytes().to_vec());
+        match leaving.how {
+            Erasure::Now => {
+                let store = std::sync::Arc::clone(&self.store);
+                delete_rows(&*store, &id, self.ops())?;
+            }
+            Erasure::WithinADay => {
+                let form = RecoveryForm {
+                    until: leaving.at.ms().saturating_add(RECOVERY_MS),
+                    sealed: self.house.to_recovery(&open)?,
+                };
+                self.put(Keyspace::House, House::recovery_row(&id), format::encode(&form));
+            }
+        }
+        let mut request = RequestForm {
+            id: (*leaving.request.as_bytes()).into(),
+            kind: "erase".to_owned(),
+            at: leaving.at.ms(),
+            unrecoverable_on: leaving.unrecoverable_on.number(),
+            proof: None,
+        };
+        let statement = statement::of_erasure(self.house, &request)?;
+        request.proof = Some(self.leaf("erase", statement.as_bytes()));
+        let key = House::request_row(&leaving.request);
+        self.put_house(RecordKind::Request, key, &format::encode(&request))
+    }
+
+    /// Every identifier leads nowhere any more; its keyed token says since when.
+    fn erase_index(&mut self, open: &Open, leaving: &Leaving) -> Result<(), VaultError> {
+        for form in &open.core.identifiers {
+            let Some(identifier) = House::identifier(form) else { continue };
+            if self.find_row(&identifier)? == Some(open.id) {
+                self.delete(Keyspace::Index, self.house.index_row(&identifier));
+            }
+            let before = self.left(&identifier)?;
+            let left = LeftForm {
+                erased_at: leaving.at.ms(),
+                restrained: open.core.restrained || before.is_some_and(|before| before.restrained),
+            };
+            self.put(Keyspace::House, self.house.left_row(&identifier), format::encode(&left));
+        }
+        for token in &open.core.tokens {
+            self.delete(Keyspace::Index, House::token_row(&token.hash));
+        }
+        Ok(())
+    }
+
+    /// What waits to be sent to the person, and the way from a decision to them.
+    fn erase_messages(&mut self, open: &Open) -> Result<(), VaultError> {
+        let decisions = std::sync::Arc::clone(&self.store);
+        for row in decisions.scan(Keyspace::Decisions, open.id.as_bytes()) {
+            let (key, sealed) = row?;
+            let id = person::tail(&key);
+            if let Ok(id) = <[u8; 16]>::try_from(id) {
+                self.delete(Keyspace::Index, House::decision_row(&DecisionId::from_bytes(id)));
+            }
+            let plain = open.open_own(self.house, RecordKind::Decision, id, &sealed)?;
+            let decision: DecisionForm = format::decode("decisions", &plain)?;
+            if let Some(message) = &decision.message {
+                self.delete_outbox(message);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Deletes every row sealed under a profile's keys.
+pub(crate) fn delete_rows(store: &dyn EngineSnapshot, id: &ProfileId, ops: &mut Vec<Op>) -> Result<u64, VaultError> {
+    let mut n_rows = 0u64;
+    for keyspace in OWN {
+        for row in store.scan(keyspace, id.as_bytes()) {
+            ops.push(Op::Delete(keyspace, row?.0));
+            n_rows = n_rows.saturating_add(1);
+        }
+    }
+    Ok(n_rows)
+}

@@ -1,0 +1,184 @@
+//! Facts that rooms write: stated in the portal, guessed by a model. Class, context, purposes and life are set here from
+//! the promise, never by the writer.
+
+use super::batch::Batch;
+use super::{PersonUse, SetUse};
+use crate::VaultError;
+use crate::engine::Keyspace;
+use crate::format::{self, UseForm, UseRunForm};
+use crate::house::House;
+use crate::person::Open;
+use crate::record::FactWrite;
+use crate::retention::{self, USE_DAYS};
+use crate::seal::RecordKind;
+use model::{Class, Context, Fact, FactName, Kind, Provenance, Value};
+use promise::{Artefact, CandidatesPlan, Refusal, RefusalReason, Verdict};
+use std::sync::Arc;
+
+/// Most items in a ranking.
+const RANKING_MAX: usize = 50;
+
+impl Batch<'_> {
+    pub(crate) fn write_fact(&mut self, write: FactWrite) -> Result<Result<(), Refusal>, VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let Some(artefact) = promise.artefacts().get(&write.artefact) else {
+            return Ok(Err(Refusal::because(RefusalReason::UnknownArtefact)));
+        };
+        if !self.is_reviewed(artefact)? {
+            return Ok(Err(Refusal::because(RefusalReason::NotReviewed)));
+        }
+        let written = self.with(&write.person.to_owned(), |batch, open| batch.write_into(open, artefact, write))?;
+        Ok(written.unwrap_or(Err(Refusal::because(RefusalReason::NoSuchPerson))))
+    }
+
+    fn write_into(
+        &mut self,
+        open: &mut Open,
+        artefact: &Artefact,
+        write: FactWrite,
+    ) -> Result<Result<(), Refusal>, VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let standing = open.core.standing()?;
+        if let Verdict::No(refusal) = promise::judge(&promise, artefact, &standing, self.now) {
+            return Ok(Err(refusal));
+        }
+        if let Some(name) = &write.remove {
+            self.remove_fact(open, name)?;
+        }
+        let Some(mut fact) = write.fact else { return Ok(Ok(())) };
+        let no = |reason| Ok(Err(Refusal { reason, purpose: artefact.terms.purpose.clone(), line: None }));
+        let is_own_page = artefact.is_portal() || artefact.is_desk();
+        let Some(retention) = retention::of_fact(&promise, &fact.name) else { return no(RefusalReason::NotInTerms) };
+        match &fact.name {
+            FactName::Field(name) => {
+                let Some(field) = promise.fields.get(name) else { return no(RefusalReason::NotInTerms) };
+                let may = is_own_page || artefact.terms.reads.contains(name.as_str());
+                let listed = match &fact.value {
+                    Value::Text(text) => field.one_of.is_empty() || field.one_of.contains(text),
+                    _ => field.one_of.is_empty(),
+                };
+                if !may || !listed || !fits(field.kind, &fact.value) {
+                    return no(RefusalReason::NotInTerms);
+                }
+                if field.class >= Class::Never {
+                    return no(RefusalReason::Guarded);
+                }
+                (fact.class, fact.context) = (field.class, field.context);
+            }
+            FactName::Trait(name) => {
+                let is_ranking = matches!(&fact.value, Value::Ranking(items) if items.len() <= RANKING_MAX);
+                let is_inferred = matches!(fact.provenance, Provenance::Inferred { .. });
+                let writer = artefact.kind == promise::ArtefactKind::Model || is_own_page;
+                if name.as_str() != CandidatesPlan::NAME || !is_ranking || !is_inferred || !writer {
+                    return no(RefusalReason::NotInTerms);
+                }
+                (fact.class, fact.context) = (Class::Plain, Context::Shopping);
+            }
+        }
+        // One of the fact's own purposes must be in force, whoever writes it: nothing is stored for no purpose.
+        let in_force =
+            retention.purposes.iter().map(|purpose| promise.in_force(purpose, &standing, self.now)).collect::<Vec<_>>();
+        if !in_force.iter().any(Result::is_ok) {
+            let first = in_force.into_iter().find_map(Result::err);
+            return Ok(Err(first.unwrap_or(Refusal::because(RefusalReason::OtherPurpose))));
+        }
+        fact.purposes = promise.fact_purposes(&fact.name).unwrap_or(&[]).to_vec();
+        fact.as_of = fact.as_of.min(self.now);
+        let life = retention::expires_at(retention, &open.core, fact.as_of);
+        fact.expires_at = write.inputs_expire_at.map_or(life, |inputs| inputs.min(life));
+        if is_own_page {
+            open.core.told_version = open.core.told_version.max(promise.binding_notice(self.now));
+        }
+        fact.notice_version = fact.notice_version.min(open.core.told_version);
+        if fact.expires_at <= self.now {
+            return no(RefusalReason::Expired);
+        }
+        self.put_fact(open, &fact)?;
+        Ok(Ok(()))
+    }
+
+    fn remove_fact(&mut self, open: &mut Open, name: &FactName) -> Result<(), VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let Some(retention) = retention::of_fact(&promise, name) else { return Ok(()) };
+        let class = retention.id();
+        let record = open.class(self.house, &*self.store, class)?;
+        let Some(at) = record.facts.iter().position(|known| known.is(name)) else { return Ok(()) };
+        let gone: Fact = record.facts.remove(at).fact()?;
+        open.changed.insert(class);
+        let kind = promise.fact_kind(name.as_str());
+        if let Some(address) = kind.and_then(|kind| super::batch::address(kind, &gone.value)) {
+            self.remove_identifier(open, &address)?;
+        }
+        Ok(())
+    }
+
+    // ── who read what ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn count_use(&mut self, read: &PersonUse) -> Result<(), VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let Some(artefact) = promise.artefacts().get(&read.artefact) else { return Ok(()) };
+        self.with(&read.person, |batch, open| {
+            batch.count_facts(open, artefact, read.facts.iter().map(String::as_str));
+            Ok(())
+        })
+        .map(|_| ())
+    }
+
+    /// One for the artefact and one for each fact, on this day; older than [`USE_DAYS`] go.
+    pub(crate) fn count_facts<'f>(&self, open: &mut Open, artefact: &Artefact, facts: impl Iterator<Item = &'f str>) {
+        let day = self.now.day().number();
+        open.core.uses.retain(|known| day.saturating_sub(known.day) < USE_DAYS);
+        let purpose = artefact.terms.purpose.as_ref().map(|purpose| purpose.as_str().to_owned());
+        for fact in std::iter::once(None).chain(facts.map(Some)) {
+            let here = open
+                .core
+                .uses
+                .iter_mut()
+                .find(|known| known.day == day && known.artefact == artefact.name && known.fact.as_deref() == fact);
+            match here {
+                Some(known) => known.n = known.n.saturating_add(1),
+                None => open.core.uses.push(UseForm {
+                    day,
+                    artefact: artefact.name.clone(),
+                    purpose: purpose.clone(),
+                    fact: fact.map(str::to_owned),
+                    n: 1,
+                }),
+            }
+        }
+    }
+
+    pub(crate) fn write_use_run(&mut self, read: &SetUse) -> Result<(), VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let Some(artefact) = promise.artefacts().get(&read.artefact) else { return Ok(()) };
+        let mut people = Vec::new();
+        let written = read.people.serialize_into(&mut people);
+        written.map_err(|error| format::damaged("house", &error.to_string()))?;
+        let day = self.now.day();
+        let form = UseRunForm {
+            artefact: artefact.name.clone(),
+            purpose: artefact.terms.purpose.as_ref().map(|purpose| purpose.as_str().to_owned()),
+            day: day.number(),
+            fields: read.fields.clone(),
+            people,
+        };
+        let key = House::use_row(day, self.house.rng().bytes());
+        let sealed = self.house.seal_house(RecordKind::UseRun, &key, &format::encode(&form))?;
+        self.put(Keyspace::House, key, sealed);
+        Ok(())
+    }
+}
+
+/// Whether a value is of the declared kind.
+fn fits(kind: Kind, value: &Value) -> bool {
+    matches!(
+        (kind, value),
+        (Kind::Text | Kind::Email | Kind::Id, Value::Text(_))
+            | (Kind::Number, Value::Number(_))
+            | (Kind::Money, Value::Money(_))
+            | (Kind::Flag, Value::Flag(_))
+            | (Kind::Instant, Value::Instant(_))
+            | (Kind::Date, Value::Date(_))
+            | (Kind::Ranking, Value::Ranking(_))
+    )
+}

@@ -1,0 +1,236 @@
+//! The one writer. It drains the queue, opens each profile once, lets every command see what the earlier ones of the batch
+//! did, and writes one atomic, chained, synced batch; then memory follows, then the answers go out. The running sync is
+//! its only timer. After an error of the engine it stops for ever: a failed sync is never tried again.
+//!
+//! What each command does stands in the files of this folder. It does not judge by itself (`promise::judge`), does not
+//! know files, and lets nobody else write.
+
+mod batch;
+mod consent;
+mod decide;
+pub(crate) mod erase;
+mod fact;
+mod house;
+mod intake;
+mod join;
+mod outbox;
+mod rotate;
+mod sweep;
+
+pub(crate) use batch::{Batch, Values, in_memory};
+pub(crate) use consent::{Answered, entry as consent_entry};
+pub(crate) use house::SOURCE_KEY;
+
+use crate::VaultError;
+use crate::house::House;
+use crate::record::{
+    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, FactWrite, Intake, Item, Join, NewDecision,
+    Outcome, Review, Rotation, StaffAct, Swept,
+};
+use crate::state::Wheel;
+use model::{ArtefactId, DecisionId, MessageId, ProfileId, SourceName};
+use promise::Refusal;
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+/// Most events and commands that one batch takes in.
+const BATCH_MAX: usize = 250;
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, VaultError>>;
+
+/// One command for the committer.
+pub(crate) enum Command {
+    Take(Vec<Intake>, Reply<Vec<Outcome>>),
+    Consent(Box<ConsentChange>, Reply<ConsentAnswer>),
+    Facts(Vec<FactWrite>, Reply<Vec<Result<(), Refusal>>>),
+    Items(Vec<Item>, Reply<()>),
+    Sales(Vec<AnonymousSale>, Reply<Vec<Outcome>>),
+    Join(Box<Join>, Reply<Result<(), Refusal>>),
+    HouseRecord(String, Option<Vec<u8>>, Reply<()>),
+    Decide(Box<NewDecision>, Reply<Result<DecisionId, Refusal>>),
+    Begin(MessageId, Reply<Result<Attempt, Refusal>>),
+    Finish(Attempt, AttemptEnd, Reply<()>),
+    Token(DecisionId, Reply<Option<String>>),
+    Review(Box<Review>, Reply<()>),
+    Staff(Box<StaffAct>, Reply<()>),
+    SourceKey(SourceName, KeyChange, Reply<String>),
+    /// A permit read this person for an artefact.
+    Use(PersonUse),
+    /// A set was read for an artefact.
+    UseRun(SetUse),
+    /// Something is on the urgent log.
+    Wake,
+    /// The day moved: apply every date that has passed.
+    Turn(Reply<()>),
+    Sweep(Reply<Swept>),
+    Rotate(Reply<Rotation>),
+    Close(Reply<()>),
+}
+
+/// Whether an earlier key stays valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyChange {
+    /// The newest old key stays valid beside the new one.
+    Rotate,
+    /// Only the new key is valid.
+    Replace,
+}
+
+/// What a permit read.
+pub(crate) struct PersonUse {
+    pub person: ProfileId,
+    pub artefact: ArtefactId,
+    pub facts: Vec<String>,
+}
+
+/// What a permit set read.
+pub(crate) struct SetUse {
+    pub artefact: ArtefactId,
+    pub fields: Vec<String>,
+    pub people: RoaringBitmap,
+}
+
+impl Command {
+    /// How much of a batch it fills.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Take(events, _) => events.len(),
+            Self::Facts(writes, _) => writes.len(),
+            Self::Sales(sales, _) => sales.len(),
+            _ => 1,
+        }
+    }
+
+    /// Commands that need a batch, or no batch, of their own.
+    const fn is_alone(&self) -> bool {
+        matches!(self, Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Close(_))
+    }
+}
+
+/// The committer's own: what no reader needs.
+pub(crate) struct Committer {
+    pub house: Arc<House>,
+    pub wheel: Wheel,
+    pub chain: crate::chain::Chain,
+}
+
+impl Committer {
+    /// Serves the queue until it is closed. Every answer not given by then is [`VaultError::Closed`].
+    pub(crate) fn run(mut self, queue: &Receiver<Command>) {
+        let mut held: Option<Command> = None;
+        while let Some(first) = held.take().or_else(|| queue.recv().ok()) {
+            let served = if first.is_alone() {
+                self.flush(Vec::new()).and_then(|()| self.serve_alone(first))
+            } else {
+                let mut weight = first.weight();
+                let mut commands = vec![first];
+                while weight < BATCH_MAX {
+                    match queue.try_recv() {
+                        Ok(next) if next.is_alone() || weight.saturating_add(next.weight()) > BATCH_MAX => {
+                            held = Some(next);
+                            break;
+                        }
+                        Ok(next) => {
+                            weight = weight.saturating_add(next.weight());
+                            commands.push(next);
+                        }
+                        Err(_) => break,
+                    }
+                }
+                self.flush(commands).map(|()| Flow::Go)
+            };
+            match served {
+                Ok(Flow::Go) => {}
+                Ok(Flow::Stop) => break,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the committer stops");
+                    break;
+                }
+            }
+        }
+        self.house.close();
+    }
+
+    /// Urgent commands first, then these, in one batch; erasures in one of their own.
+    fn flush(&mut self, commands: Vec<Command>) -> Result<(), VaultError> {
+        self.turn_if_due()?;
+        self.drain_erasures()?;
+        let house = Arc::clone(&self.house);
+        let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
+        batch.drain_urgent()?;
+        for command in commands {
+            batch.serve(command);
+        }
+        self.commit(batch)
+    }
+
+    fn serve_alone(&mut self, command: Command) -> Result<Flow, VaultError> {
+        match command {
+            Command::Turn(reply) => {
+                self.turn_if_due()?;
+                let _ = reply.send(Ok(()));
+            }
+            Command::Sweep(reply) => {
+                let swept = self.sweep()?;
+                let _ = reply.send(Ok(swept));
+            }
+            Command::Rotate(reply) => {
+                let rotation = self.rotate()?;
+                let _ = reply.send(Ok(rotation));
+            }
+            Command::Close(reply) => {
+                self.house.close();
+                let _ = reply.send(Ok(()));
+                return Ok(Flow::Stop);
+            }
+            _ => {}
+        }
+        Ok(Flow::Go)
+    }
+
+    /// Writes, publishes, answers.
+    fn commit(&mut self, batch: Batch<'_>) -> Result<(), VaultError> {
+        let Some(sealed) = batch.seal(&mut self.chain)? else { return Ok(()) };
+        let house = Arc::clone(&self.house);
+        sealed.write(&house, &mut self.wheel, &self.chain)
+    }
+
+    /// Before anybody is served: whoever was erased leaves the store, and what the urgent log held is written.
+    pub(crate) fn settle(&mut self) -> Result<(), VaultError> {
+        self.flush(Vec::new())
+    }
+
+    /// One batch of the committer's own.
+    pub(crate) fn write<T>(
+        &mut self,
+        fill: impl FnOnce(&mut Batch<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let house = Arc::clone(&self.house);
+        let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
+        let filled = fill(&mut batch)?;
+        self.commit(batch)?;
+        Ok(filled)
+    }
+
+    /// Applies decay days that have come: no store write, values follow from buckets.
+    pub(crate) fn turn_if_due(&mut self) -> Result<(), VaultError> {
+        let today = self.house.now().day();
+        if self.house.generation().state.day >= today {
+            return Ok(());
+        }
+        sweep::turn(&self.house, &mut self.wheel, today)
+    }
+}
+
+enum Flow {
+    Go,
+    Stop,
+}
+
+/// The last place in the touch order that a batch can give out.
+pub(crate) fn touch_end(batch: u64) -> u64 {
+    batch.saturating_add(1).saturating_mul(1 << batch::TOUCH_BITS).saturating_sub(1)
+}

@@ -1,0 +1,196 @@
+//! Sending: an attempt is a commit. Wishes, cap and quiet hours are asked again each time; what may not go now gets a
+//! later date and a reason, what may never go ends with a named outcome.
+//!
+//! It sends nothing (`deliver` does).
+
+use super::batch::Batch;
+use crate::VaultError;
+use crate::engine::Keyspace;
+use crate::format::{self, ContactForm, DecisionForm, MessageForm, MessageState, OutboxForm};
+use crate::house::House;
+use crate::person::{Open, Rows};
+use crate::record::{Attempt, AttemptEnd};
+use crate::seal::RecordKind;
+use model::{ArtefactId, At, MessageId, ProfileId};
+use promise::{Refusal, RefusalReason, Verdict};
+use std::sync::Arc;
+
+/// How long an attempt may take before the message is due again, in milliseconds: its sender is taken to have died.
+const LEASE_MS: i64 = 10 * 60 * 1_000;
+
+/// What stands in the way of an attempt.
+enum Hindrance {
+    /// For ever.
+    Never(Refusal),
+    /// Until then.
+    Until(At, Refusal),
+}
+
+impl Batch<'_> {
+    pub(crate) fn begin_attempt(&mut self, message: MessageId) -> Result<Result<Attempt, Refusal>, VaultError> {
+        let gone = Ok(Err(Refusal::because(RefusalReason::NothingFits)));
+        let Some(row) = self.outbox(message)? else { return gone };
+        let begun = self.with(&ProfileId::from_bytes(*row.person), |batch, open| {
+            match batch.decision(open, &row.decision)? {
+                Some(decision) => batch.begin(open, decision),
+                None => gone,
+            }
+        })?;
+        Ok(begun.unwrap_or(Err(Refusal::because(RefusalReason::NoSuchPerson))))
+    }
+
+    fn outbox(&self, message: MessageId) -> Result<Option<OutboxForm>, VaultError> {
+        let due = Rows::get(self, Keyspace::Index, &House::message_row(&message))?;
+        let Some(due) = due.and_then(|row| <[u8; 8]>::try_from(row).ok()) else { return Ok(None) };
+        let key = House::outbox_row(At::from_ms(i64::from_be_bytes(due)), message.as_bytes());
+        let Some(row) = Rows::get(self, Keyspace::Outbox, &key)? else { return Ok(None) };
+        let plain = self.house.open_house(RecordKind::Outbox, &key, &row)?;
+        format::decode("outbox", &plain).map(Some)
+    }
+
+    fn begin(&mut self, open: &mut Open, mut decision: DecisionForm) -> Result<Result<Attempt, Refusal>, VaultError> {
+        let Some(mut message) = decision.message.clone() else {
+            return Ok(Err(Refusal::because(RefusalReason::NothingFits)));
+        };
+        self.delete_outbox(&message);
+        forget_attempt(open, &message);
+        let begun = match self.hindrance(open, &decision)? {
+            Some(Hindrance::Never(refusal)) => {
+                end(&mut message, MessageState::Refused, Some(refusal.reason.as_str()), self.now);
+                Err(refusal)
+            }
+            Some(Hindrance::Until(at, refusal)) => {
+                message.state = MessageState::Waiting;
+                message.due_at = at.ms();
+                message.why = Some(refusal.reason.as_str().to_owned());
+                Err(refusal)
+            }
+            None => {
+                message.state = MessageState::Trying;
+                message.n_attempts = message.n_attempts.saturating_add(1);
+                message.due_at = self.now.ms().saturating_add(LEASE_MS);
+                message.why = None;
+                open.core.contacts.push(ContactForm { message: message.id, at: self.now.ms(), sent: false });
+                Ok(Attempt {
+                    message: MessageId::from_bytes(*message.id),
+                    person: open.id,
+                    consent_seq: open.core.consent_seq,
+                    n: message.n_attempts,
+                })
+            }
+        };
+        self.put_message(open, &mut decision, message)?;
+        Ok(begun)
+    }
+
+    fn hindrance(&mut self, open: &mut Open, decision: &DecisionForm) -> Result<Option<Hindrance>, VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        let artefact = promise.artefacts().get(&ArtefactId::from_bytes(*decision.artefact));
+        let no = |reason| {
+            let purpose = artefact.and_then(|artefact| artefact.terms.purpose.clone());
+            Refusal { reason, purpose, line: None }
+        };
+        let Some(artefact) = artefact else {
+            return Ok(Some(Hindrance::Never(no(RefusalReason::UnknownArtefact))));
+        };
+        if !self.is_reviewed(artefact)? {
+            return Ok(Some(Hindrance::Never(no(RefusalReason::NotReviewed))));
+        }
+        if let Verdict::No(refusal) = promise::judge(&promise, artefact, &open.core.standing()?, self.now) {
+            return Ok(Some(Hindrance::Never(refusal)));
+        }
+        let named = [decision.offer.as_deref(), decision.item.as_deref()];
+        if named.into_iter().flatten().any(|name| open.core.turned_down.iter().any(|known| known == name)) {
+            return Ok(Some(Hindrance::Never(no(RefusalReason::TurnedDown))));
+        }
+        if open.core.suppressed {
+            return Ok(Some(Hindrance::Never(no(RefusalReason::Suppressed))));
+        }
+        let cap_line = promise.line("cap", "default");
+        if let Err(next) = self.house.contact_room(&open.core, self.now) {
+            let refusal = Refusal { line: cap_line, ..no(RefusalReason::CapReached) };
+            return Ok(Some(match next {
+                Some(at) => Hindrance::Until(at, refusal),
+                None => Hindrance::Never(refusal),
+            }));
+        }
+        if let Some(at) = self.house.quiet_until(open, &*self.store, self.now)? {
+            return Ok(Some(Hindrance::Until(at, Refusal { line: cap_line, ..no(RefusalReason::QuietHours) })));
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn finish_attempt(&mut self, attempt: Attempt, ended: AttemptEnd) -> Result<(), VaultError> {
+        let Some(row) = self.outbox(attempt.message)? else { return Ok(()) };
+        self.with(&attempt.person, |batch, open| match batch.decision(open, &row.decision)? {
+            Some(decision) => batch.finish(open, decision, attempt, ended),
+            None => Ok(()),
+        })
+        .map(|_| ())
+    }
+
+    fn finish(
+        &mut self,
+        open: &mut Open,
+        mut decision: DecisionForm,
+        attempt: Attempt,
+        ended: AttemptEnd,
+    ) -> Result<(), VaultError> {
+        let Some(mut message) = decision.message.clone() else { return Ok(()) };
+        if message.state != MessageState::Trying || message.n_attempts != attempt.n {
+            return Ok(());
+        }
+        self.delete_outbox(&message);
+        if ended == AttemptEnd::Sent {
+            let contacts = &mut open.core.contacts;
+            if let Some(contact) = contacts.iter_mut().find(|contact| contact.message == message.id) {
+                contact.sent = true;
+            }
+        } else {
+            forget_attempt(open, &message);
+        }
+        match ended {
+            AttemptEnd::Sent => end(&mut message, MessageState::Sent, None, self.now),
+            AttemptEnd::Later { why, at } => {
+                message.state = MessageState::Waiting;
+                message.due_at = at.max(self.now).ms();
+                message.why = Some(why.to_owned());
+            }
+            AttemptEnd::Failed { why } => {
+                open.core.suppressed |= why == ADDRESS_REFUSED;
+                end(&mut message, MessageState::Failed, Some(why), self.now);
+            }
+            AttemptEnd::Refused(refusal) => {
+                end(&mut message, MessageState::Refused, Some(refusal.reason.as_str()), self.now);
+            }
+        }
+        self.put_message(open, &mut decision, message)
+    }
+
+    fn put_message(
+        &mut self,
+        open: &Open,
+        decision: &mut DecisionForm,
+        message: MessageForm,
+    ) -> Result<(), VaultError> {
+        if matches!(message.state, MessageState::Waiting | MessageState::Trying) {
+            self.put_outbox(open, decision, &message)?;
+        }
+        decision.message = Some(message);
+        self.put_decision(open, decision)
+    }
+}
+
+/// The word with which a relay's final no to an address comes back: that address is written to no more.
+const ADDRESS_REFUSED: &str = "address_refused";
+
+fn end(message: &mut MessageForm, state: MessageState, why: Option<&str>, now: At) {
+    message.state = state;
+    message.why = why.map(str::to_owned);
+    message.ended_at = Some(now.ms());
+}
+
+/// An attempt that did not send counts for no cap.
+fn forget_attempt(open: &mut Open, message: &MessageForm) {
+    open.core.contacts.retain(|contact| contact.sent || contact.message != message.id);
+}

@@ -1,0 +1,602 @@
+//! The open house: keys, engine, files, and the generation that readers see. Shared by the handles, the snapshots and the
+//! committer.
+//!
+//! Lock order: `urgent` → `published`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
+//! `urgent` over its sync, so that acknowledgements go out in the order of the log.
+
+use crate::chain::Head;
+use crate::commit::Values;
+use crate::commit::erase::Leaving;
+use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
+use crate::folder::Folder;
+use crate::format::{self, Bytes16, ClassForm, CoreForm, DecisionForm, IdentifierForm, ReviewForm, SourceKeyForm};
+use crate::key::{DaySecrets, HouseKeys, PersonKey, RecordKey, Ring};
+use crate::person::{self, Open, Rows, StoredEvent};
+use crate::record::{Identifier, IdentifierKind};
+use crate::retention::{self, CORE};
+use crate::seal::{self, Nonces, Place, RecordKind};
+use crate::state::{Generation, Reach};
+use crate::tombstone::Tombstones;
+use crate::urgent::UrgentLog;
+use crate::wish::Wish;
+use crate::{Household, VaultError};
+use model::{
+    ArtefactId, At, Day, DecisionId, Event, HouseId, ItemCode, MessageId, ProfileId, PurposeName, RequestId, Rng,
+    SourceName,
+};
+use promise::{Basis, Retention, RetentionId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// The profile id that stands for the house itself.
+const HOUSE: ProfileId = ProfileId::from_bytes([0; 16]);
+
+/// Everything that is open.
+pub(crate) struct House {
+    pub id: HouseId,
+    pub household: Household,
+    pub engine: Arc<dyn Engine>,
+    pub keys: Arc<HouseKeys>,
+    pub ring: Ring,
+    /// Retention classes in which trait buckets lie.
+    bucket_classes: Vec<RetentionId>,
+    days: RwLock<DaySecrets>,
+    nonces: Nonces,
+    published: RwLock<Arc<Generation>>,
+    urgent: Mutex<Urgent>,
+    /// Erased, their rows not yet gone.
+    leaving: Mutex<BTreeMap<ProfileId, Leaving>>,
+    reviews: RwLock<Arc<HashMap<ArtefactId, Vec<ReviewForm>>>>,
+    sources: RwLock<HashMap<[u8; 32], SourceKeyForm>>,
+    /// Who was touched last, in order, for whoever follows.
+    touched: Mutex<BTreeMap<u64, ProfileId>>,
+    closed: AtomicBool,
+    head: Option<Head>,
+    /// Held until the last reader has gone.
+    _folder: Option<Folder>,
+}
+
+/// What holds before the store has it.
+pub(crate) struct Urgent {
+    /// `None` in memory.
+    pub log: Option<UrgentLog>,
+    pub tombstones: Tombstones,
+    waiting: Vec<Waiting>,
+    next: u64,
+}
+
+/// One wish on the urgent log.
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    pub seq: u64,
+    pub person: ProfileId,
+    pub wish: Arc<Wish>,
+}
+
+/// What opening brings together.
+pub(crate) struct Parts {
+    pub id: HouseId,
+    pub household: Household,
+    pub engine: Arc<dyn Engine>,
+    pub keys: Arc<HouseKeys>,
+    pub ring: Ring,
+    pub days: DaySecrets,
+    pub log: Option<UrgentLog>,
+    pub tombstones: Tombstones,
+    pub head: Option<Head>,
+    pub folder: Option<Folder>,
+    pub generation: Generation,
+}
+
+impl House {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let promise = &parts.household.promise;
+        let columns = parts.household.projection.columns();
+        let classes: BTreeSet<RetentionId> = columns
+            .iter()
+            .filter_map(|column| retention::of_event(promise, &column.event))
+            .map(Retention::id)
+            .collect();
+        let nonces = Nonces::new(Arc::clone(&parts.household.rng));
+        Self {
+            id: parts.id,
+            engine: parts.engine,
+            keys: parts.keys,
+            ring: parts.ring,
+            bucket_classes: classes.into_iter().collect(),
+            days: RwLock::new(parts.days),
+            nonces,
+            published: RwLock::new(Arc::new(parts.generation)),
+            urgent: Mutex::new(Urgent { log: parts.log, tombstones: parts.tombstones, waiting: Vec::new(), next: 1 }),
+            leaving: Mutex::default(),
+            reviews: RwLock::default(),
+            sources: RwLock::default(),
+            touched: Mutex::default(),
+            closed: AtomicBool::new(false),
+            head: parts.head,
+            _folder: parts.folder,
+            household: parts.household,
+        }
+    }
+
+    pub(crate) fn now(&self) -> At {
+        self.household.clock.now()
+    }
+
+    pub(crate) fn rng(&self) -> &dyn Rng {
+        self.household.rng.as_ref()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    // ── the generation ────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what readers see next. No I/O in here.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Generation)) {
+        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut published));
+    }
+
+    /// The person's sequence as in force, under the lock that urgent commands take.
+    pub(crate) fn consent_seq(&self, person: &ProfileId) -> Option<u64> {
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        published.state.person(person).map(|person| person.wishes.seq)
+    }
+
+    pub(crate) fn follow(&self, old: Option<u64>, new: u64, person: ProfileId) {
+        if old == Some(new) {
+            return;
+        }
+        let mut touched = lock(&self.touched);
+        if let Some(old) = old {
+            touched.remove(&old);
+        }
+        if new > 0 {
+            touched.insert(new, person);
+        }
+    }
+
+    /// People touched after a cursor and up to a batch, and the new cursor.
+    pub(crate) fn touched_since(&self, cursor: u64, up_to: u64, limit: usize) -> (Vec<ProfileId>, u64) {
+        let touched = lock(&self.touched);
+        let mut last = cursor;
+        let mut people = Vec::new();
+        for (at, person) in touched.range(cursor.saturating_add(1)..=up_to.max(cursor.saturating_add(1))).take(limit) {
+            if *at <= up_to {
+                people.push(*person);
+                last = *at;
+            }
+        }
+        (people, last)
+    }
+
+    /// Everybody, in house order.
+    pub(crate) fn people(&self) -> Vec<ProfileId> {
+        let generation = self.generation();
+        let state = &generation.state;
+        state.everybody().iter().filter_map(|number| state.by_number(number)).map(|person| person.id).collect()
+    }
+
+    // ── urgent ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn urgent(&self) -> MutexGuard<'_, Urgent> {
+        lock(&self.urgent)
+    }
+
+    /// Puts a wish on the urgent log, synced, and in force for every reader that asks from now on.
+    pub(crate) fn wish(&self, person: ProfileId, wish: Wish) -> Result<(), VaultError> {
+        if self.is_closed() {
+            return Err(VaultError::Closed);
+        }
+        let mut urgent = self.urgent();
+        let seq = match &mut urgent.log {
+            Some(log) => {
+                let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
+                let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
+                log.append(&[person.as_bytes().as_slice(), &sealed].concat())?
+            }
+            None => urgent.next,
+        };
+        urgent.next = seq.saturating_add(1);
+        self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
+        Ok(())
+    }
+
+    fn hold(&self, urgent: &mut Urgent, waiting: Waiting) {
+        self.publish(|generation| {
+            if let Some(person) = generation.state.person(&waiting.person) {
+                let mut person = person.as_ref().clone();
+                person.pending.push(Arc::clone(&waiting.wish));
+                waiting.wish.hold(&mut person);
+                let now = self.now();
+                generation.state.put(Arc::new(person), now);
+            }
+        });
+        urgent.waiting.push(waiting);
+    }
+
+    /// Puts back in force what the log still held when the house was opened.
+    pub(crate) fn replay(&self) -> Result<(), VaultError> {
+        let mut urgent = self.urgent();
+        let entries = urgent.log.as_ref().map(|log| log.replay().to_vec()).unwrap_or_default();
+        for (seq, bytes) in entries {
+            let Some((person, sealed)) = bytes.split_first_chunk::<16>() else {
+                return Err(format::damaged("urgent.log", "an entry without its person"));
+            };
+            let person = ProfileId::from_bytes(*person);
+            let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
+            let wish: Wish = format::decode("urgent.log", &seal::open(&self.keys.urgent, &place, sealed)?)?;
+            urgent.next = seq.saturating_add(1);
+            self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
+        }
+        Ok(())
+    }
+
+    /// What the committer has to write.
+    pub(crate) fn waiting(&self) -> Vec<Waiting> {
+        self.urgent().waiting.clone()
+    }
+
+    pub(crate) fn drained_to(&self, seq: u64) -> Result<(), VaultError> {
+        let mut urgent = self.urgent();
+        urgent.waiting.retain(|waiting| waiting.seq > seq);
+        match &mut urgent.log {
+            Some(log) => log.drained_to(seq),
+            None => Ok(()),
+        }
+    }
+
+    /// Gone from memory; the rows follow.
+    pub(crate) fn leave(&self, leaving: &[Leaving]) {
+        lock(&self.leaving).extend(leaving.iter().map(|leaving| (leaving.person, *leaving)));
+        lock(&self.touched).retain(|_, person| leaving.iter().all(|leaving| leaving.person != *person));
+        self.publish(|generation| leaving.iter().for_each(|leaving| generation.state.forget(&leaving.person)));
+    }
+
+    pub(crate) fn leaving(&self) -> Vec<Leaving> {
+        lock(&self.leaving).values().copied().collect()
+    }
+
+    pub(crate) fn has_left(&self, left: &[Leaving]) {
+        let mut leaving = lock(&self.leaving);
+        for left in left {
+            leaving.remove(&left.person);
+        }
+    }
+
+    /// Whether a profile was erased: nothing of it is read or written any more.
+    pub(crate) fn is_erased(&self, id: &ProfileId) -> bool {
+        lock(&self.leaving).contains_key(id) || self.urgent().tombstones.contains(id)
+    }
+
+    // ── keys and sealing ──────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn seal(&self, key: &RecordKey, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        seal::seal(key, self.ring.current(), place, plain, &self.nonces)
+    }
+
+    /// Seals a row of the house at its key.
+    pub(crate) fn seal_house(&self, kind: RecordKind, key: &[u8], plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let place = Place { house: &self.id, profile: &HOUSE, class: CORE, kind, id: key };
+        self.seal(&self.keys.house_record, &place, plain)
+    }
+
+    pub(crate) fn open_house(&self, kind: RecordKind, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let place = Place { house: &self.id, profile: &HOUSE, class: CORE, kind, id: key };
+        seal::open(&self.keys.house_record, &place, sealed)
+    }
+
+    pub(crate) fn wrap_person(&self, open: &Open) -> Result<Vec<u8>, VaultError> {
+        open.key.to_row(&self.ring, &self.id, &open.id, self.rng())
+    }
+
+    pub(crate) fn unwrap_person(&self, id: &ProfileId, row: &[u8]) -> Result<PersonKey, VaultError> {
+        PersonKey::from_row(row, &self.ring, &self.id, id)
+    }
+
+    pub(crate) fn to_recovery(&self, open: &Open) -> Result<Vec<u8>, VaultError> {
+        open.key.to_recovery(&self.ring, &self.id, &open.id, self.rng())
+    }
+
+    pub(crate) fn day_secret(&self, class: RetentionId, day: Day) -> Option<[u8; 32]> {
+        self.days.read().unwrap_or_else(PoisonError::into_inner).get(class, day).copied()
+    }
+
+    pub(crate) fn day_secret_or_make(
+        &self,
+        class: RetentionId,
+        day: Day,
+        ops: &mut Vec<Op>,
+    ) -> Result<[u8; 32], VaultError> {
+        let mut days = self.days.write().unwrap_or_else(PoisonError::into_inner);
+        days.get_or_make(class, day, &self.ring, self.rng(), ops).copied()
+    }
+
+    pub(crate) fn destroy_days_before(&self, class: RetentionId, day: Day, ops: &mut Vec<Op>) -> usize {
+        self.days.write().unwrap_or_else(PoisonError::into_inner).destroy_before(class, day, ops)
+    }
+
+    pub(crate) fn rewrap_days(&self, ops: &mut Vec<Op>) -> Result<(), VaultError> {
+        self.days.read().unwrap_or_else(PoisonError::into_inner).rewrap(&self.ring, self.rng(), ops)
+    }
+
+    pub(crate) fn note_head(&self, chain: &crate::chain::Chain) -> Result<(), VaultError> {
+        self.head.as_ref().map_or(Ok(()), |head| head.note(chain))
+    }
+
+    // ── row keys ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Sales of nobody.
+    pub(crate) const SALES: &[u8] = b"s/";
+    /// Set-wise reads, by day.
+    pub(crate) const USES: &[u8] = b"u/";
+    /// Keys that wait a day with the recovery key.
+    pub(crate) const RECOVERIES: &[u8] = b"y/";
+    /// The catalogue.
+    pub(crate) const ITEMS: &[u8] = b"i/";
+    /// Named records.
+    pub(crate) const RECORDS: &[u8] = b"h/";
+    /// Reviews.
+    pub(crate) const REVIEWS: &[u8] = b"r/";
+    /// Source keys.
+    pub(crate) const SOURCE_KEYS: &[u8] = b"k/";
+    /// The next person number.
+    pub(crate) const NUMBER: &[u8] = b"n/number";
+    /// Which traits the stored buckets were folded for.
+    pub(crate) const COLUMNS: &[u8] = b"n/columns";
+    /// What each entry of the one log is, without its content.
+    pub(crate) const LOG: &[u8] = b"l/";
+
+    pub(crate) fn index_row(&self, identifier: &Identifier) -> Vec<u8> {
+        [b"b".as_slice(), &self.keys.blind(kind_word(identifier.kind), &identifier.value)].concat()
+    }
+
+    pub(crate) fn left_row(&self, identifier: &Identifier) -> Vec<u8> {
+        [b"g/".as_slice(), &self.keys.left_token(kind_word(identifier.kind), &identifier.value)].concat()
+    }
+
+    pub(crate) fn mark(&self, source: &SourceName, message: &str) -> [u8; 16] {
+        self.keys.blind("message", &format!("{source}\n{message}"))
+    }
+
+    pub(crate) fn blind(&self, label: &str, secret: &str) -> [u8; 32] {
+        self.keys.token(label, secret)
+    }
+
+    pub(crate) fn decision_row(id: &DecisionId) -> Vec<u8> {
+        [b"d".as_slice(), id.as_bytes()].concat()
+    }
+
+    pub(crate) fn message_row(id: &MessageId) -> Vec<u8> {
+        [b"m".as_slice(), id.as_bytes()].concat()
+    }
+
+    pub(crate) fn token_row(hash: &[u8; 32]) -> Vec<u8> {
+        [b"t".as_slice(), hash].concat()
+    }
+
+    pub(crate) fn outbox_row(due_at: At, message: &[u8]) -> Vec<u8> {
+        [due_at.ms().to_be_bytes().as_slice(), message].concat()
+    }
+
+    pub(crate) fn item_row(code: &ItemCode) -> Vec<u8> {
+        [Self::ITEMS, code.as_str().as_bytes()].concat()
+    }
+
+    pub(crate) fn sale_row(invoice: &[u8; 16], row: u64) -> Vec<u8> {
+        [Self::SALES, invoice, &row.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn record_row(name: &str) -> Vec<u8> {
+        [Self::RECORDS, name.as_bytes()].concat()
+    }
+
+    pub(crate) fn review_row(artefact: &ArtefactId, staff: &str) -> Vec<u8> {
+        [Self::REVIEWS, artefact.as_bytes(), staff.as_bytes()].concat()
+    }
+
+    pub(crate) fn use_row(day: Day, salt: [u8; 8]) -> Vec<u8> {
+        [Self::USES, &day.number().to_be_bytes(), &salt].concat()
+    }
+
+    pub(crate) fn source_key_row(token: &[u8; 32]) -> Vec<u8> {
+        [Self::SOURCE_KEYS, token].concat()
+    }
+
+    pub(crate) fn request_row(id: &RequestId) -> Vec<u8> {
+        [b"q/".as_slice(), id.as_bytes()].concat()
+    }
+
+    pub(crate) fn recovery_row(id: &ProfileId) -> Vec<u8> {
+        [Self::RECOVERIES, id.as_bytes()].concat()
+    }
+
+    pub(crate) fn recovery_of(key: &[u8]) -> Option<ProfileId> {
+        key.strip_prefix(Self::RECOVERIES)?.try_into().ok().map(ProfileId::from_bytes)
+    }
+
+    pub(crate) fn log_row(batch: u64, index: u32) -> Vec<u8> {
+        [Self::LOG, &batch.to_be_bytes(), &index.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn identifier_form(identifier: &Identifier) -> IdentifierForm {
+        let kind = match identifier.kind {
+            IdentifierKind::User => 0,
+            IdentifierKind::Anonymous => 1,
+            IdentifierKind::Email => 2,
+        };
+        IdentifierForm { kind, value: identifier.value.clone() }
+    }
+
+    pub(crate) fn identifier(form: &IdentifierForm) -> Option<Identifier> {
+        let kind = match form.kind {
+            0 => IdentifierKind::User,
+            1 => IdentifierKind::Anonymous,
+            2 => IdentifierKind::Email,
+            _ => return None,
+        };
+        Some(Identifier { kind, value: form.value.clone() })
+    }
+
+    // ── records of the house ──────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn house_record(&self, rows: &(impl Rows + ?Sized), name: &str) -> Result<Option<Vec<u8>>, VaultError> {
+        let key = Self::record_row(name);
+        let row = rows.get(Keyspace::House, &key)?;
+        row.map(|sealed| self.open_house(RecordKind::House, &key, &sealed)).transpose()
+    }
+
+    pub(crate) fn decision(
+        &self,
+        rows: &(impl Rows + ?Sized),
+        open: &Open,
+        id: &Bytes16,
+    ) -> Result<Option<DecisionForm>, VaultError> {
+        let key = person::own_key(&open.id, id.as_slice());
+        let Some(row) = rows.get(Keyspace::Decisions, &key)? else { return Ok(None) };
+        let plain = open.open_own(self, RecordKind::Decision, id.as_slice(), &row)?;
+        format::decode("decisions", &plain).map(Some)
+    }
+
+    pub(crate) fn reviews(&self) -> Arc<HashMap<ArtefactId, Vec<ReviewForm>>> {
+        Arc::clone(&self.reviews.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A review that is on the disk counts from here on; one whose signature is not ours never does.
+    pub(crate) fn add_review(&self, form: ReviewForm) {
+        if !crate::review::is_signed(&form, &self.keys.review) {
+            return;
+        }
+        let mut reviews = self.reviews.write().unwrap_or_else(PoisonError::into_inner);
+        let here = Arc::make_mut(&mut reviews).entry(ArtefactId::from_bytes(*form.artefact)).or_default();
+        here.retain(|known| known.staff != form.staff);
+        here.push(form);
+    }
+
+    pub(crate) fn source_keys(&self) -> Vec<SourceKeyForm> {
+        self.sources.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn set_source_keys(&self, new: SourceKeyForm, gone: &[SourceKeyForm]) {
+        let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
+        for old in gone {
+            sources.remove::<[u8; 32]>(&old.token);
+        }
+        sources.insert(*new.token, new);
+    }
+
+    pub(crate) fn source_of_token(&self, token: &[u8; 32]) -> Option<SourceName> {
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        SourceName::parse(&sources.get(token)?.source).ok()
+    }
+
+    pub(crate) fn is_by_consent(&self, purpose: &PurposeName) -> bool {
+        self.household.promise.purposes.get(purpose).is_some_and(|declared| declared.basis == Basis::Consent)
+    }
+
+    // ── traits ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Takes the earlier form of an event out of the buckets of its class and puts the new one in.
+    pub(crate) fn fold(
+        &self,
+        open: &mut Open,
+        rows: &dyn EngineSnapshot,
+        class: RetentionId,
+        first: Day,
+        before: Option<&Event>,
+        event: &Event,
+    ) -> Result<(), VaultError> {
+        let projection = &self.household.projection;
+        if !self.bucket_classes.contains(&class) {
+            return Ok(());
+        }
+        let columns = projection.columns();
+        let record: &mut ClassForm = open.class(self, rows, class)?;
+        let mut buckets = record.buckets(columns);
+        if let Some(before) = before {
+            projection.fold(before, -1, &mut buckets);
+        }
+        projection.fold(event, 1, &mut buckets);
+        buckets.retain(|bucket| bucket.day >= first);
+        record.set_buckets(columns, &buckets);
+        open.changed.insert(class);
+        open.folded = true;
+        Ok(())
+    }
+
+    /// Trait values, memberships, and the next day on which they change without an event: a window moves on, or a bucket
+    /// has outlived itself.
+    pub(crate) fn values(&self, open: &mut Open, rows: &dyn EngineSnapshot, today: Day) -> Result<Values, VaultError> {
+        let (promise, projection) = (Arc::clone(&self.household.promise), &self.household.projection);
+        let mut all = Vec::new();
+        let mut next: Option<Day> = None;
+        for class in &self.bucket_classes {
+            let Some(retention) = promise.retention_classes().get(class) else { continue };
+            let core = open.core.clone();
+            let first = retention::first_day(retention, &core, today);
+            let mut buckets = open.class(self, rows, *class)?.buckets(projection.columns());
+            buckets.retain(|bucket| bucket.day >= first);
+            let ends = buckets.iter().map(|bucket| retention::last_day(retention, &core, bucket.day).plus(1)).min();
+            next = [next, ends].into_iter().flatten().min();
+            all.extend(buckets);
+        }
+        all.sort_by_key(|bucket| (bucket.column, bucket.day));
+        let (values, changes) = projection.values(&all, today);
+        let members = projection.members(&values);
+        let next = [next, changes].into_iter().flatten().filter(|day| *day > today).min();
+        Ok((values, members, next))
+    }
+
+    pub(crate) fn event_expires_at(&self, core: &CoreForm, stored: &StoredEvent) -> At {
+        match self.household.promise.retention_classes().get(&stored.class) {
+            Some(retention) => retention::expires_at(retention, core, stored.kept_since),
+            None => At::from_ms(i64::MIN),
+        }
+    }
+
+    /// What it takes to write to a person, for memory.
+    pub(crate) fn reach(&self, open: &mut Open, rows: &dyn EngineSnapshot) -> Result<Reach, VaultError> {
+        let promise = Arc::clone(&self.household.promise);
+        let mut address_until = None;
+        for field in promise.fields.values().filter(|field| field.kind == model::Kind::Email) {
+            let core = open.core.clone();
+            let record = open.class(self, rows, field.retention.id())?;
+            let name = model::FactName::Field(field.name.clone());
+            let Some(form) = record.facts.iter().find(|form| form.is(&name)) else { continue };
+            let fact = form.fact()?;
+            if fact.told_at.is_some() {
+                address_until = Some(retention::of_stored(&promise, &core, &fact)).max(address_until);
+            }
+        }
+        Ok(Reach {
+            address_until,
+            suppressed: open.core.suppressed,
+            contacts: open.core.contacts.iter().map(|contact| At::from_ms(contact.at)).collect(),
+            at_most: open.core.at_most,
+        })
+    }
+}
+
+/// The word under which an identifier is blinded.
+const fn kind_word(kind: IdentifierKind) -> &'static str {
+    match kind {
+        IdentifierKind::User => "user",
+        IdentifierKind::Anonymous => "anonymous",
+        IdentifierKind::Email => "email",
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,184 @@
+//! Urgent commands: whatever lets less happen holds before the store has it. On the urgent log or the tombstone file,
+//! synced; in memory; acknowledged; and only then written by the committer.
+//!
+//! A yes never comes this way.
+
+use crate::commit::erase::Leaving;
+use crate::commit::{Answered, consent_entry};
+use crate::format::{Bytes16, LedgerForm, RequestForm};
+use crate::house::House;
+use crate::person::Open;
+use crate::record::{ConsentAnswer, ConsentChange, Erasure, ErasureAnswer, IdentifierKind, Reduction, Subject};
+use crate::statement::{self, INCLUDED_WITHIN_MS};
+use crate::wish::Wish;
+use crate::{OutcomeReason, VaultError};
+use model::{ConsentId, ConsentStatus, ProfileId, ProfileKind, RequestId};
+
+/// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation (1), and
+/// the longest life of a key backup (7).
+const UNRECOVERABLE_AFTER_DAYS: i32 = 8;
+
+impl House {
+    /// The profile of a subject as memory knows it.
+    pub(crate) fn known(&self, subject: &Subject) -> Result<Option<ProfileId>, VaultError> {
+        let generation = self.generation();
+        let id = match subject {
+            Subject::Profile(id) => Some(*id),
+            Subject::Identifiers { user, anonymous } => match user.as_ref().or(anonymous.as_ref()) {
+                Some(identifier) => {
+                    let row = generation.store.get(crate::engine::Keyspace::Index, &self.index_row(identifier))?;
+                    row.and_then(|row| <[u8; 16]>::try_from(row).ok()).map(ProfileId::from_bytes)
+                }
+                None => None,
+            },
+        };
+        Ok(id.filter(|id| generation.state.person(id).is_some()))
+    }
+
+    /// An answer that narrows, in force when this returns.
+    pub(crate) fn narrow(&self, person: ProfileId, change: &ConsentChange) -> Result<ConsentAnswer, VaultError> {
+        if !self.is_by_consent(&change.purpose) {
+            return self.consent_answer(Answered::refused(OutcomeReason::NoPurpose));
+        }
+        let now = self.now();
+        let mut entry = consent_entry(change, ConsentId::new(now, self.rng()), now);
+        entry.included_by = Some(now.plus_ms(INCLUDED_WITHIN_MS).ms());
+        self.wish(person, Wish::Answer(entry.clone()))?;
+        self.consent_answer(Answered { profile: Some(person), entry: Some(entry), refusal: None })
+    }
+
+    /// A reduction, in force when this returns.
+    pub(crate) fn reduce(&self, person: ProfileId, reduction: Reduction) -> Result<ConsentAnswer, VaultError> {
+        let generation = self.generation();
+        let Some(known) = generation.state.person(&person) else {
+            return self.consent_answer(Answered::refused(OutcomeReason::NoSubject));
+        };
+        let id: Bytes16 = (*ConsentId::new(self.now(), self.rng()).as_bytes()).into();
+        let wish = match reduction {
+            Reduction::Stop { purpose, words, method } => {
+                let change = ConsentChange {
+                    subject: Subject::Profile(person),
+                    source: None,
+                    purpose,
+                    status: ConsentStatus::Withdrawn,
+                    level: None,
+                    words,
+                    method,
+                    notice_version: known.wishes.standing.told_version,
+                    made_up: false,
+                };
+                return self.narrow(person, &change);
+            }
+            Reduction::Less => Wish::less(id, known.reach.at_most, &self.household.promise.cap),
+            Reduction::UndoLess => Wish::UndoLess(id),
+            Reduction::NotThis { offer, item } => {
+                let item = item.map(|item| item.as_str().to_owned());
+                Wish::NotThis(id, std::iter::once(offer.as_str().to_owned()).chain(item).collect())
+            }
+            Reduction::LeaveMeAlone => Wish::LeaveMeAlone(id),
+        };
+        self.wish(person, wish)?;
+        self.consent_answer(Answered { profile: Some(person), entry: None, refusal: None })
+    }
+
+    /// The answer with its receipt, with the proof when the log has it.
+    pub(crate) fn consent_answer(&self, answered: Answered) -> Result<ConsentAnswer, VaultError> {
+        let receipt = match (&answered.profile, &answered.entry) {
+            (Some(profile), Some(entry)) => Some(self.consent_receipt(profile, entry)?),
+            _ => None,
+        };
+        Ok(ConsentAnswer {
+            profile: answered.profile,
+            consent: answered.entry.map(|entry| ConsentId::from_bytes(*entry.id)),
+            receipt,
+            refusal: answered.refusal,
+        })
+    }
+
+    fn consent_receipt(&self, profile: &ProfileId, entry: &LedgerForm) -> Result<String, VaultError> {
+        let payload = statement::of_consent(self, profile, entry)?;
+        statement::receipt(self, &*self.generation().store, &payload, entry.proof.as_ref())
+    }
+
+    // ── erasure, first half ───────────────────────────────────────────────────────────────────────────────────────
+
+    /// Tombstones on the disk, gone from memory; the answer, and what the committer has to take away.
+    pub(crate) fn begin_erasure(&self, person: ProfileId, how: Erasure) -> Result<ErasureAnswer, VaultError> {
+        if self.is_closed() {
+            return Err(VaultError::Closed);
+        }
+        let now = self.now();
+        let days = match how {
+            Erasure::Now => UNRECOVERABLE_AFTER_DAYS,
+            Erasure::WithinADay => UNRECOVERABLE_AFTER_DAYS.saturating_add(1),
+        };
+        let leaving = |person| Leaving {
+            person,
+            request: RequestId::new(now, self.rng()),
+            how,
+            at: now,
+            unrecoverable_on: now.day().plus(days),
+        };
+        let own = leaving(person);
+        let mut everybody = vec![own];
+        everybody.extend(self.devices_of(&person)?.into_iter().map(leaving));
+        {
+            let mut urgent = self.urgent();
+            for leaving in &everybody {
+                urgent.tombstones.add(&leaving.person, now)?;
+            }
+            self.leave(&everybody);
+        }
+        let request = RequestForm {
+            id: (*own.request.as_bytes()).into(),
+            kind: "erase".to_owned(),
+            at: now.ms(),
+            unrecoverable_on: own.unrecoverable_on.number(),
+            proof: None,
+        };
+        let payload = statement::of_erasure(self, &request)?;
+        let receipt = statement::receipt(self, &*self.generation().store, &payload, None)?;
+        Ok(ErasureAnswer { request: own.request, receipt, unrecoverable_on: own.unrecoverable_on })
+    }
+
+    /// Browsers tied to this person alone: they go too.
+    fn devices_of(&self, person: &ProfileId) -> Result<Vec<ProfileId>, VaultError> {
+        let generation = self.generation();
+        let Some(open) = Open::load(self, &*generation.store, person)? else { return Ok(Vec::new()) };
+        let mut devices = Vec::new();
+        for join in &open.core.joins {
+            let other = ProfileId::from_bytes(*join.other);
+            let is_device = generation.state.person(&other).is_some_and(|known| known.kind == ProfileKind::Device);
+            let Some(device) = Open::load(self, &*generation.store, &other)?.filter(|_| is_device) else { continue };
+            if device.core.joins.iter().all(|back| *back.other == *person.as_bytes()) {
+                devices.push(other);
+            }
+        }
+        Ok(devices)
+    }
+}
+
+/// Whether an answer must not wait for the committer: it narrows, and the person gave it just now.
+pub(crate) fn is_urgent(change: &ConsentChange) -> bool {
+    !change.status.is_given() && change.method != model::Method::Import
+}
+
+/// Longest identifier, in bytes.
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = 512;
+
+/// Refuses identifiers above the limit.
+pub(crate) fn check_subject(subject: &Subject) -> Result<(), VaultError> {
+    let Subject::Identifiers { user, anonymous } = subject else { return Ok(()) };
+    for identifier in user.iter().chain(anonymous) {
+        let bytes = identifier.value.len();
+        if bytes > IDENTIFIER_BYTES_MAX {
+            let what = match identifier.kind {
+                IdentifierKind::User => "a user id",
+                IdentifierKind::Anonymous => "an anonymous id",
+                IdentifierKind::Email => "an e-mail address",
+            };
+            return Err(VaultError::TooLarge { what, bytes, limit: IDENTIFIER_BYTES_MAX });
+        }
+    }
+    Ok(())
+}

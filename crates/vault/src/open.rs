@@ -1,0 +1,220 @@
+//! Making and opening a house: everything is checked before anything is written, whoever was erased is taken out of the
+//! store before anybody is served, and memory is built from what can be opened.
+
+use crate::chain::{Chain, Head};
+use crate::commit::erase::Leaving;
+use crate::commit::{Command, Committer, in_memory};
+use crate::engine::{EngineSnapshot, Keyspace};
+use crate::folder::Folder;
+use crate::format::{self, ReviewForm, SourceKeyForm};
+use crate::house::{House, Parts};
+use crate::key::{DaySecrets, Ring};
+use crate::log::sha256;
+use crate::person::Open;
+use crate::record::{Erasure, Review};
+use crate::seal::RecordKind;
+use crate::state::{Generation, State, Wheel};
+use crate::tombstone::Tombstones;
+use crate::urgent::UrgentLog;
+use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
+use model::{HouseId, ProfileId, RequestId};
+use promise::ReviewRole;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+
+/// Profiles whose buckets are folded anew per batch, when the traits have changed.
+const REFOLD_PER_BATCH: usize = 200;
+
+/// The staff name under which a house in memory reviews everything.
+const TEST_STAFF: &str = "Test";
+
+impl Vault {
+    pub(crate) fn make(options: &Options, household: &Household) -> Result<HouseId, VaultError> {
+        let (folder, _) = Folder::create(&options.data, &options.root, household.rng.as_ref())?;
+        Ok(folder.house())
+    }
+
+    pub(crate) fn open_folder(options: &Options, household: Household) -> Result<Self, VaultError> {
+        if options.engine == EngineKind::Memory {
+            return Self::open_memory(household, options.queue_max);
+        }
+        let (folder, ring) = Folder::open(&options.data, &options.root)?;
+        let keys = Arc::new(ring.house_keys()?);
+        let engine = engine::open(options.engine, &folder.store())?;
+        let store = engine.snapshot();
+        let chain = Chain::open(&*store, Arc::clone(&keys), &folder.house())?;
+        let head = Head::open(&folder.head())?;
+        head.check(&chain, &*store)?;
+        let tombstones = Tombstones::open(&folder.tombstones(), &keys)?;
+        tombstones.check(&*store)?;
+        let log = UrgentLog::open(&folder.urgent_log())?;
+        let days = DaySecrets::load(&*store, &ring, &folder.house())?;
+        let parts = Parts {
+            id: folder.house(),
+            generation: empty(&household, store, chain.number()),
+            household,
+            engine,
+            keys,
+            ring,
+            days,
+            log: Some(log),
+            tombstones,
+            head: Some(head),
+            folder: Some(folder),
+        };
+        Self::start(parts, chain, options.queue_max)
+    }
+
+    /// A house in memory, without reviews.
+    pub(crate) fn open_memory(household: Household, queue_max: usize) -> Result<Self, VaultError> {
+        let id = HouseId::from_bytes(household.rng.bytes());
+        let ring = Ring::in_memory(&id, household.rng.as_ref());
+        let keys = Arc::new(ring.house_keys()?);
+        let engine = engine::open(EngineKind::Memory, Path::new(""))?;
+        let store = engine.snapshot();
+        let chain = Chain::open(&*store, Arc::clone(&keys), &id)?;
+        let days = DaySecrets::load(&*store, &ring, &id)?;
+        let tombstones = Tombstones::in_memory(&keys);
+        let generation = empty(&household, store, chain.number());
+        let parts = Parts {
+            id,
+            household,
+            engine,
+            keys,
+            ring,
+            days,
+            log: None,
+            tombstones,
+            head: None,
+            folder: None,
+            generation,
+        };
+        Self::start(parts, chain, queue_max)
+    }
+
+    /// Reviews every artefact of the promise as the test staff.
+    pub(crate) fn review_everything(&self) -> Result<(), VaultError> {
+        let artefacts = self.inner.house.household.promise.artefacts();
+        for artefact in artefacts.values().filter(|artefact| artefact.review != ReviewRole::BuiltIn) {
+            let second = (artefact.review == ReviewRole::Two).then(|| format!("{TEST_STAFF} 2"));
+            for staff in std::iter::once(TEST_STAFF.to_owned()).chain(second) {
+                let role = "privacy".to_owned();
+                self.review(Review { artefact: artefact.id, staff, role, at: self.now() })?.wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(parts: Parts, chain: Chain, queue_max: usize) -> Result<Self, VaultError> {
+        no_core_dumps();
+        let house = Arc::new(House::new(parts));
+        let mut committer = Committer { house: Arc::clone(&house), wheel: Wheel::default(), chain };
+        load_house(&house)?;
+        load_people(&house, &mut committer.wheel)?;
+        house.replay()?;
+        committer.settle()?;
+        refold(&mut committer)?;
+        let (queue, commands) = sync_channel(queue_max.max(1));
+        #[expect(clippy::disallowed_methods, reason = "the one writer has a thread of its own")]
+        let thread = std::thread::spawn(move || committer.run(&commands));
+        Ok(Self { inner: Arc::new(Inner { house, queue, thread: Mutex::new(Some(thread)) }) })
+    }
+}
+
+fn empty(household: &Household, store: Arc<dyn EngineSnapshot>, batch: u64) -> Generation {
+    let today = household.clock.now().day();
+    Generation { store, state: State::new(&household.promise, household.projection.as_ref(), today), batch }
+}
+
+/// Reviews, source keys, the next person number.
+fn load_house(house: &House) -> Result<(), VaultError> {
+    let store = Arc::clone(&house.generation().store);
+    for row in store.scan(Keyspace::House, House::REVIEWS) {
+        let (key, sealed) = row?;
+        let form: ReviewForm = format::decode("house", &house.open_house(RecordKind::Review, &key, &sealed)?)?;
+        house.add_review(form);
+    }
+    for row in store.scan(Keyspace::House, House::SOURCE_KEYS) {
+        let (key, sealed) = row?;
+        let form: SourceKeyForm = format::decode("house", &house.open_house(RecordKind::House, &key, &sealed)?)?;
+        house.set_source_keys(form, &[]);
+    }
+    let number = store.get(Keyspace::House, House::NUMBER)?.and_then(|row| <[u8; 4]>::try_from(row).ok());
+    house.publish(|generation| generation.state.next_number = number.map_or(0, u32::from_be_bytes));
+    Ok(())
+}
+
+/// Everybody into memory; whoever has a tombstone is on the way out instead.
+fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
+    let store = Arc::clone(&house.generation().store);
+    let (now, today) = (house.now(), house.now().day());
+    let mut people = Vec::new();
+    let mut left = Vec::new();
+    for row in store.scan(Keyspace::Keys, &[]) {
+        let Ok(id) = <[u8; 16]>::try_from(row?.0) else { continue };
+        let id = ProfileId::from_bytes(id);
+        let erased_at = house.urgent().tombstones.erased_at(&id);
+        if let Some(at) = erased_at {
+            let request = RequestId::new(at, house.rng());
+            left.push(Leaving { person: id, request, how: Erasure::Now, at, unrecoverable_on: at.day().plus(8) });
+            continue;
+        }
+        let Some(mut open) = Open::load(house, &*store, &id)? else { continue };
+        let values = house.values(&mut open, &*store, today)?;
+        let reach = house.reach(&mut open, &*store)?;
+        wheel.set(open.core.number, values.2);
+        people.push((in_memory(&open, reach)?, values));
+    }
+    house.publish(|generation| {
+        for (person, (values, members, _)) in people {
+            let (id, number) = (person.id, person.number);
+            house.follow(None, person.touched, id);
+            generation.state.put(Arc::new(person), now);
+            generation.state.put_values(number, &values, &members);
+        }
+    });
+    house.leave(&left);
+    Ok(())
+}
+
+/// Folds everybody's events anew when the traits are not those the buckets were made for.
+fn refold(committer: &mut Committer) -> Result<(), VaultError> {
+    let house = Arc::clone(&committer.house);
+    let household = &house.household;
+    let traits = format!("{:?}\n{:?}", household.projection.columns(), household.promise.traits);
+    let signature = sha256(&[traits.as_bytes()]).to_vec();
+    let known = house.generation().store.get(Keyspace::House, House::COLUMNS)?;
+    if known.as_ref() == Some(&signature) {
+        return Ok(());
+    }
+    for some in house.people().chunks(REFOLD_PER_BATCH) {
+        committer.write(|batch| some.iter().try_for_each(|id| batch.refold(id)))?;
+    }
+    committer.write(|batch| {
+        batch.put(Keyspace::House, House::COLUMNS.to_vec(), signature);
+        Ok(())
+    })
+}
+
+/// Memory holds keys and values: a crash must not write it to a disk.
+fn no_core_dumps() {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Sends a command; a full queue is [`VaultError::Busy`] at once.
+pub(crate) fn send<T>(
+    vault: &Vault,
+    command: impl FnOnce(crate::commit::Reply<T>) -> Command,
+) -> Result<crate::Pending<T>, VaultError> {
+    use std::sync::mpsc::TrySendError;
+    if vault.inner.house.is_closed() {
+        return Err(VaultError::Closed);
+    }
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    match vault.inner.queue.try_send(command(reply)) {
+        Ok(()) => Ok(crate::Pending(answer)),
+        Err(TrySendError::Full(_)) => Err(VaultError::Busy),
+        Err(TrySendError::Disconnected(_)) => Err(VaultError::Closed),
+    }
+}

@@ -1,0 +1,104 @@
+//! What a person takes back or changes, as one value that memory, permits and the committer apply in the same way: in
+//! force from the moment it is on the urgent log, written to the store by the committer later.
+//!
+//! It does not decide whether the person may: narrowing is always allowed.
+
+use crate::VaultError;
+use crate::format::{self, Bytes16, CoreForm, LedgerForm};
+use crate::state::{Person, Wishes};
+use minicbor::{Decode, Encode};
+use model::{At, PurposeName};
+use promise::{CapPlan, Relation};
+use std::sync::Arc;
+
+/// The limit below which "less" does not halve any more, in messages per window: the next one means none.
+const LEAST: u32 = 1;
+
+/// One change of a person's wishes.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) enum Wish {
+    /// An answer about one purpose, with its ledger entry.
+    #[n(0)]
+    Answer(#[n(0)] LedgerForm),
+    /// Half as often. From one message per window: none, until undone.
+    #[n(1)]
+    Less(#[n(0)] Bytes16, #[n(1)] u32),
+    /// Back to the company's cap.
+    #[n(2)]
+    UndoLess(#[n(0)] Bytes16),
+    /// Never these again.
+    #[n(3)]
+    NotThis(#[n(0)] Bytes16, #[n(1)] Vec<String>),
+    /// Leave me alone.
+    #[n(4)]
+    LeaveMeAlone(#[n(0)] Bytes16),
+}
+
+impl Wish {
+    /// Its id: applying it twice is applying it once.
+    pub(crate) fn id(&self) -> &Bytes16 {
+        match self {
+            Self::Answer(entry) => &entry.id,
+            Self::Less(id, _) | Self::UndoLess(id) | Self::NotThis(id, _) | Self::LeaveMeAlone(id) => id,
+        }
+    }
+
+    /// "Half as often" for a person whose limit stands at `own` or the company's.
+    pub(crate) fn less(id: Bytes16, own: Option<u32>, cap: &CapPlan) -> Self {
+        let now = own.unwrap_or(cap.at_most).min(cap.at_most);
+        let halved = if now > LEAST { (now / 2).max(LEAST) } else { 0 };
+        Self::Less(id, halved)
+    }
+
+    /// Changes the person's record; each moves `consent_seq` by one.
+    pub(crate) fn apply(&self, core: &mut CoreForm) -> Result<(), VaultError> {
+        match self {
+            Self::Answer(entry) => {
+                let (purpose, relation) = answer(entry)?;
+                core.set_relation(&purpose, &relation);
+                core.told_version = core.told_version.max(entry.notice_version);
+            }
+            Self::Less(_, at_most) => core.at_most = Some(*at_most),
+            Self::UndoLess(_) => core.at_most = None,
+            Self::NotThis(_, names) => {
+                for name in names.iter().filter(|name| !core.turned_down.contains(name)).cloned().collect::<Vec<_>>() {
+                    core.turned_down.push(name);
+                }
+            }
+            Self::LeaveMeAlone(_) => core.restrained = true,
+        }
+        core.consent_seq = core.consent_seq.saturating_add(1);
+        Ok(())
+    }
+
+    /// The same in memory, for what is on the urgent log only.
+    pub(crate) fn hold(&self, person: &mut Person) {
+        let mut wishes = Wishes::clone(&person.wishes);
+        match self {
+            Self::Answer(entry) => {
+                if let Ok((purpose, relation)) = answer(entry) {
+                    wishes.standing.relations.insert(purpose, relation);
+                    wishes.standing.told_version = wishes.standing.told_version.max(entry.notice_version);
+                }
+            }
+            Self::Less(_, at_most) => person.reach.at_most = Some(*at_most),
+            Self::UndoLess(_) => person.reach.at_most = None,
+            Self::NotThis(..) => {}
+            Self::LeaveMeAlone(_) => wishes.standing.restrained = true,
+        }
+        wishes.seq = wishes.seq.saturating_add(1);
+        person.wishes = Arc::new(wishes);
+    }
+}
+
+/// A ledger entry as the relation it makes.
+pub(crate) fn answer(entry: &LedgerForm) -> Result<(PurposeName, Relation), VaultError> {
+    let purpose = PurposeName::parse(&entry.purpose).map_err(|_| format::damaged("ledger", "not a purpose"))?;
+    let relation = Relation {
+        status: format::status_of(entry.status)?,
+        notice_version: entry.notice_version,
+        at: At::from_ms(entry.answered_at.min(entry.at)),
+        level: entry.level.clone(),
+    };
+    Ok((purpose, relation))
+}

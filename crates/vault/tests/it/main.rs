@@ -1,0 +1,22 @@
+//! The vault through its public door, over every engine. One module per promise it makes.
+
+#[cfg(test)]
+mod cap;
+#[cfg(test)]
+mod compile_fail;
+#[cfg(test)]
+mod erasure;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod intake;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod sending;
+#[cfg(test)]
+mod sets;
+#[cfg(test)]
+mod theft;
+#[cfg(test)]
+mod wishes;
