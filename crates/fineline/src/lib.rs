@@ -23,6 +23,7 @@ pub mod listener;
 pub mod mail;
 pub mod promised;
 pub mod pump;
+pub mod reference;
 pub mod say;
 pub mod telemetry;
 
