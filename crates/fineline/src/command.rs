@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod audit;
 pub mod campaign;
+pub mod census;
 pub mod check;
 pub mod completions;
 pub mod config;

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod desk;
 pub mod exit;
 pub mod house;
 pub mod http;
