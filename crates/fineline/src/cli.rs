@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, campaign, census, check, completions, config as config_command, doctor, explain, fmt, init, key, man,
-    notice, plan, segment, upgrade,
+    apply, audit, campaign, check, completions, config as config_command, doctor, explain, fmt, init, key, man, notice,
+    plan, segment, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -99,9 +99,6 @@ pub enum Command {
     /// Start, pause or stop a campaign, or read its lift
     #[command(subcommand)]
     Campaign(campaign::Command),
-    /// Search every byte for one person, with every key that can be found
-    #[command(subcommand)]
-    Census(census::Command),
     /// Verify receipts, offline
     #[command(subcommand)]
     Audit(audit::Command),
@@ -142,7 +139,6 @@ impl Command {
             Self::Doctor(args) => doctor::run(&args, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
-            Self::Census(command) => census::run(command, ground),
             Self::Audit(command) => audit::run(command, ground),
             Self::Key(command) => key::run(command, ground),
             Self::Notice(command) => notice::run(command, ground),

@@ -3,7 +3,6 @@
 pub mod apply;
 pub mod audit;
 pub mod campaign;
-pub mod census;
 pub mod check;
 pub mod completions;
 pub mod config;

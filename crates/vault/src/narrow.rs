@@ -75,6 +75,7 @@ impl House {
                 let item = item.map(|item| item.as_str().to_owned());
                 Wish::NotThis(id, std::iter::once(offer.as_str().to_owned()).chain(item).collect())
             }
+            Reduction::NotMe { item } => Wish::NotThis(id, vec![item.as_str().to_owned()]),
             Reduction::LeaveMeAlone => Wish::LeaveMeAlone(id),
         };
         self.wish(person, wish)?;

@@ -457,6 +457,11 @@ pub enum Reduction {
         /// Item turned down.
         item: Option<ItemCode>,
     },
+    /// "That is not me": never this item again, whoever offers it.
+    NotMe {
+        /// Item turned down.
+        item: ItemCode,
+    },
     /// No more messages for the purpose of this campaign (withdraws).
     Stop {
         /// The purpose.

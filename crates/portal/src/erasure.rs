@@ -1,0 +1,48 @@
+//! `/privacy/me/erase` and the page that is left after it. It says what happens, what stays and by when, and claims only
+//! what the receipt says.
+
+use crate::frame::Frame;
+use crate::session::Receipt;
+use crate::words::When;
+use askama::Template;
+use vault::Erasure;
+
+/// `/privacy/me/erase`
+#[derive(Template)]
+#[template(path = "erase.html")]
+pub(crate) struct ErasePage {
+    pub(crate) frame: Frame,
+    pub(crate) csrf: String,
+}
+
+/// `/privacy/gone/{one-time}`
+#[derive(Template)]
+#[template(path = "erased.html")]
+pub(crate) struct ErasedPage {
+    pub(crate) frame: Frame,
+    pub(crate) secret: String,
+    pub(crate) gone_on: String,
+    pub(crate) can_undo: bool,
+    pub(crate) receipt: Receipt,
+}
+
+impl ErasedPage {
+    pub(crate) fn new(frame: Frame, secret: String, receipt: Receipt) -> Self {
+        Self {
+            frame,
+            secret,
+            gone_on: When(receipt.unrecoverable_on.start()).day(),
+            can_undo: receipt.how == Erasure::WithinADay,
+            receipt,
+        }
+    }
+}
+
+/// Reads the form's answer.
+pub(crate) fn parse(when: &str) -> Option<Erasure> {
+    match when {
+        "day" => Some(Erasure::WithinADay),
+        "now" => Some(Erasure::Now),
+        _ => None,
+    }
+}

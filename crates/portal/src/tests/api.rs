@@ -1,0 +1,143 @@
+//! The server-side door: who may ask, what a reason is for, and that nothing personal stands in an address.
+
+use super::{ADDRESS, Answer, House, USER, seen};
+use crate::Api;
+use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request, StatusCode};
+use model::SourceName;
+use utoipa::OpenApi;
+
+async fn ask(house: &House, method: Method, path: &str, key: &str, reason: &str, body: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
+    let request = if reason.is_empty() { request } else { request.header("fineline-reason", reason) };
+    house.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+fn user() -> String {
+    format!("{{\"userId\":\"{USER}\"}}")
+}
+
+#[tokio::test]
+async fn only_the_secret_key_of_a_server_source_opens_the_door() {
+    let house = House::with_one_customer().await;
+    let server = house.server_key().await;
+    let browser = house.vault.issue_source_key(&SourceName::parse("web").unwrap(), false).unwrap().await.unwrap();
+    for path in ["/v1/people/lookup", "/v1/portal_sessions"] {
+        for key in ["", "x", browser.as_str()] {
+            let answer = ask(&house, Method::POST, path, key, "", &user()).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+            assert_eq!(answer.json()["code"], "wrong_key");
+        }
+        assert_eq!(ask(&house, Method::POST, path, &server, "", &user()).await.status, StatusCode::OK);
+        let basic =
+            Request::post(path).header("authorization", format!("Basic {}", STANDARD.encode(format!("{server}:"))));
+        assert_eq!(
+            house.ask(basic.body(Body::from(user())).unwrap()).await.status,
+            StatusCode::OK,
+            "as the wire has it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn lookup_finds_by_the_companys_own_id_and_says_so_when_there_is_nobody() {
+    let house = House::with_one_customer().await;
+    let key = house.server_key().await;
+    let found = ask(&house, Method::POST, "/v1/people/lookup", &key, "", &user()).await;
+    assert_eq!(found.json()["person"], house.person().to_string());
+    let nobody = ask(&house, Method::POST, "/v1/people/lookup", &key, "", "{\"userId\":\"nobody\"}").await;
+    assert_eq!((nobody.status, nobody.json()["code"].as_str()), (StatusCode::NOT_FOUND, Some("not_found")));
+    for body in ["", "{}", "{\"userId\":17}", "{\"userId\":\"\"}", "[1,2"] {
+        let answer = ask(&house, Method::POST, "/v1/people/lookup", &key, "", body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let long = format!("{{\"userId\":\"{}\"}}", "x".repeat(513));
+    let answer = ask(&house, Method::POST, "/v1/people/lookup", &key, "", &long).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_person_is_opened_with_a_reason_that_they_see() {
+    let house = House::with_one_customer().await;
+    let key = house.server_key().await;
+    let path = format!("/v1/people/{}", house.person());
+    let without = ask(&house, Method::GET, &path, &key, "", "").await;
+    assert_eq!((without.status, without.json()["code"].as_str()), (StatusCode::BAD_REQUEST, Some("no_reason")));
+    let browser = house.sign_in().await;
+    assert!(seen(&house.get_as(&browser, "/privacy/me").await.text()).contains("Staff who opened your page Nobody."));
+    let opened = ask(&house, Method::GET, &path, &key, "a parcel that got lost", "").await;
+    assert_eq!(opened.status, StatusCode::OK, "{}", opened.text());
+    let facts = opened.json()["facts"].as_array().unwrap().clone();
+    assert!(facts.iter().any(|fact| fact["name"] == "email" && fact["value"] == ADDRESS), "{facts:?}");
+    let text = seen(&house.get_as(&browser, "/privacy/me").await.text());
+    assert!(text.contains("server key shop") && text.contains("a parcel that got lost"), "{text}");
+}
+
+#[tokio::test]
+async fn the_export_through_the_server_is_the_persons_own_copy_and_shown_to_them() {
+    let house = House::with_one_customer().await;
+    let key = house.server_key().await;
+    let path = format!("/v1/people/{}/export", house.person());
+    assert_eq!(ask(&house, Method::POST, &path, &key, "", "").await.status, StatusCode::BAD_REQUEST);
+    let taken = ask(&house, Method::POST, &path, &key, "she asked by letter", "").await;
+    assert_eq!((taken.status, taken.header("content-type")), (StatusCode::OK, Some("application/zip")));
+    let browser = house.sign_in().await;
+    assert!(seen(&house.get_as(&browser, "/privacy/me").await.text()).contains("she asked by letter"));
+    assert_eq!(ask(&house, Method::GET, &path, &key, "x", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn somebody_left_alone_is_not_opened_by_staff() {
+    let house = House::with_one_customer().await;
+    let key = house.server_key().await;
+    house.vault.reduce(house.person(), vault::Reduction::LeaveMeAlone).unwrap().await.unwrap();
+    let path = format!("/v1/people/{}", house.person());
+    let answer = ask(&house, Method::GET, &path, &key, "curious", "").await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (StatusCode::FORBIDDEN, Some("restrained")));
+}
+
+#[tokio::test]
+async fn d02_the_why_of_a_decision_is_what_its_person_reads() {
+    let house = House::with_one_customer().await;
+    let (decision, token) = house.message().await;
+    let key = house.server_key().await;
+    let path = format!("/v1/decisions/{decision}/why");
+    let why = ask(&house, Method::GET, &path, &key, "", "").await;
+    assert_eq!(why.status, StatusCode::OK, "{}", why.text());
+    let sentence = why.json()["why"].as_str().unwrap().to_owned();
+    assert!(seen(&house.get(&format!("/m/{token}")).await.text()).contains(&sentence));
+    assert_eq!(ask(&house, Method::GET, &path, "x", "", "").await.status, StatusCode::UNAUTHORIZED);
+    let other = "/v1/decisions/dec_00000000000000000000000000/why";
+    assert_eq!(ask(&house, Method::GET, other, &key, "", "").await.status, StatusCode::NOT_FOUND);
+    house.says("offers", model::ConsentStatus::Withdrawn).await;
+    let later = ask(&house, Method::GET, &path, &key, "", "").await;
+    assert_eq!((later.status, later.json()["code"].as_str()), (StatusCode::FORBIDDEN, Some("withdrawn")));
+}
+
+#[tokio::test]
+async fn public_keys_are_there_for_everybody() {
+    let house = House::with_one_customer().await;
+    let keys = house.get("/.well-known/fineline-keys.json").await;
+    assert!(keys.json()["keys"].as_array().is_some_and(|keys| !keys.is_empty()));
+}
+
+#[test]
+fn every_json_route_is_described() {
+    let api = serde_json::to_value(Api::openapi()).unwrap();
+    let paths: Vec<&String> = api["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "/.well-known/fineline-keys.json",
+            "/.well-known/gpc.json",
+            "/v1/decisions/{decision}/why",
+            "/v1/people/lookup",
+            "/v1/people/{person}",
+            "/v1/people/{person}/export",
+            "/v1/portal_sessions",
+        ]
+    );
+}
