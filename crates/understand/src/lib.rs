@@ -11,8 +11,10 @@
 //! test, which recomputes from all events.
 
 mod error;
+pub mod follow;
 pub mod items;
 pub mod lift;
+mod records;
 pub mod traits;
 
 pub use error::UnderstandError;

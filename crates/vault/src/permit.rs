@@ -7,7 +7,7 @@
 use crate::VaultError;
 use crate::commit::{Command, PersonUse, SetUse};
 use crate::engine::Keyspace;
-use crate::format::{self, DecisionForm, FactForm, UseRunForm};
+use crate::format::{self, DecidedForm, DecisionForm, FactForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open, StoredEvent};
 use crate::record::{ContactState, DecisionView, EventView, FactView, LedgerEntry, Reads, StaffRead, UseCount};
@@ -22,7 +22,8 @@ use model::{
     TraitName, Value, Words,
 };
 use promise::{
-    Aggregate, Artefact, ArtefactKind, CandidatesPlan, Promise, Refusal, RefusalReason, TraitPlan, judge_fact,
+    Aggregate, Artefact, ArtefactKind, CandidatesPlan, ChannelKind, Promise, Refusal, RefusalReason, TraitPlan,
+    judge_fact,
 };
 use roaring::RoaringBitmap;
 use std::cell::{Cell, RefCell};
@@ -271,6 +272,22 @@ impl Permit<'_> {
             self.own_page()?;
         }
         Ok(logged(decision_view(&form).map(Some)))
+    }
+
+    /// The newest decision that a run of this permit's campaign led to for this person: by one channel, or by any, mail
+    /// first.
+    #[must_use]
+    pub fn decided(&self, run: u32, by: Option<ChannelKind>) -> Option<DecisionId> {
+        if self.artefact.kind != ArtefactKind::Campaign {
+            return None;
+        }
+        let of_run = |known: &&DecidedForm| known.campaign == self.artefact.name && known.run == run;
+        self.with_open(|open| {
+            let known = open.core.decided.iter().rev().filter(of_run);
+            let fits = known.filter(|known| by.is_none_or(|by| known.by_mail == (by == ChannelKind::Email)));
+            // Of equals the first is taken: the newest.
+            Ok(fits.min_by_key(|known| !known.by_mail).map(|known| DecisionId::from_bytes(*known.decision)))
+        })
     }
 
     /// Which artefact read this person's facts, per day (portal only).

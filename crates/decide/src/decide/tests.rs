@@ -214,7 +214,7 @@ fn b03_an_audience_below_the_smallest_group_gets_nothing() {
 }
 
 #[test]
-fn a_stated_taste_beats_what_was_worked_out() {
+fn a26_a_stated_taste_beats_what_was_worked_out() {
     let mut somebody = somebody();
     somebody.facts.extend([field("favourite_group", "garden")]);
     let choice = Case::default().decide(&somebody).unwrap();

@@ -1,0 +1,64 @@
+//! What a decision needs of the house rather than of a person: is the campaign running, what do many buy, how many share
+//! what. Read from house records.
+
+use crate::DecideError;
+use crate::records::{CampaignState, Combination, POPULAR, Popular, State};
+use model::CampaignName;
+use promise::CampaignPlan;
+use serde::de::DeserializeOwned;
+use vault::{Snapshot, Vault};
+
+/// Counts and codes behind the choice of an item.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// How many people of the audience share what.
+    pub combination: Combination,
+    /// What many people buy.
+    pub popular: Popular,
+}
+
+impl Stock {
+    /// Reads what `understand` left for a campaign; `None` when it has not looked at its segment yet.
+    ///
+    /// # Errors
+    /// [`DecideError`] when a record cannot be read.
+    pub fn read(snapshot: &Snapshot, campaign: &CampaignPlan) -> Result<Option<Self>, DecideError> {
+        let Some(combination) = record(snapshot, &Combination::name(&campaign.to))? else { return Ok(None) };
+        let popular = record(snapshot, POPULAR)?.unwrap_or_default();
+        Ok(Some(Self { combination, popular }))
+    }
+}
+
+/// The state of a campaign, when it runs.
+///
+/// # Errors
+/// [`DecideError`] when the record cannot be read.
+pub fn running(snapshot: &Snapshot, campaign: &CampaignName) -> Result<Option<CampaignState>, DecideError> {
+    let state: Option<CampaignState> = record(snapshot, &campaign_record(campaign))?;
+    Ok(state.filter(|state| state.state == State::Running))
+}
+
+/// Ends a campaign whose audience is too small before it writes to anybody.
+///
+/// # Errors
+/// [`DecideError`].
+pub(crate) fn refuse(vault: &Vault, campaign: &CampaignName, state: CampaignState) -> Result<(), DecideError> {
+    put(vault, &campaign_record(campaign), &CampaignState { state: State::Refused, ..state })
+}
+
+pub(crate) fn put(vault: &Vault, name: &str, value: &impl serde::Serialize) -> Result<(), DecideError> {
+    let bytes = serde_json::to_vec(value).map_err(|source| DecideError::Record { name: name.to_owned(), source })?;
+    vault.put_house_record(name, Some(bytes))?.wait()?;
+    Ok(())
+}
+
+fn campaign_record(campaign: &CampaignName) -> String {
+    format!("campaign/{campaign}")
+}
+
+fn record<T: DeserializeOwned>(snapshot: &Snapshot, name: &str) -> Result<Option<T>, DecideError> {
+    let read = |bytes: Vec<u8>| {
+        serde_json::from_slice(&bytes).map_err(|source| DecideError::Record { name: name.to_owned(), source })
+    };
+    snapshot.house_record(name)?.map(read).transpose()
+}

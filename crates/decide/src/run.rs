@@ -1,0 +1,302 @@
+//! A campaign's run: everybody in the audience who has no decision of this run yet gets one, a bounded number per step.
+//!
+//! A *look* goes once through the audience. Who is decided stays decided; who is refused for now (cap, no address, nothing
+//! fits) is asked again at the next look of another day. Every refusal is counted with its reason in `run/<name>`. An
+//! audience below the smallest group ends the campaign before anybody is asked anything.
+
+use crate::DecideError;
+use crate::choose::Shelf;
+use crate::decide::{Question, decide};
+use crate::house::{self, Stock};
+use crate::records::{CampaignState, RunState};
+use model::{At, CampaignName, Day, DecisionId, ProfileId, Rng};
+use promise::{ArtefactKind, CampaignPlan, ChannelKind, Refusal, RefusalReason};
+use std::collections::{BTreeMap, BTreeSet};
+use vault::{NewDecision, Pending, Snapshot, Vault, VaultError};
+
+/// Between two looks at an audience that has been gone through, in milliseconds: newcomers wait at most this long.
+pub const LOOK_AGAIN_MS: i64 = 30_000;
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// People asked about.
+    pub n_asked: usize,
+    /// Decisions recorded, left-alone ones included.
+    pub n_decided: usize,
+    /// People of running campaigns who still wait for their turn.
+    pub n_left: usize,
+}
+
+/// Remembers where each running campaign stands. Lost without harm: what was decided stands in the vault.
+#[derive(Debug, Default)]
+pub struct Runs {
+    runs: BTreeMap<CampaignName, Look>,
+}
+
+/// One way through an audience.
+#[derive(Debug)]
+struct Look {
+    run: u32,
+    day: Day,
+    /// Not asked yet in this look, last first.
+    waiting: Vec<ProfileId>,
+    decided: BTreeSet<ProfileId>,
+    /// Asked today, without a decision.
+    refused: BTreeSet<ProfileId>,
+    outcomes: BTreeMap<String, u64>,
+    ended_at: Option<At>,
+}
+
+impl Look {
+    fn new(run: u32, day: Day) -> Self {
+        Self {
+            run,
+            day,
+            waiting: Vec::new(),
+            decided: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            outcomes: BTreeMap::new(),
+            ended_at: None,
+        }
+    }
+
+    fn count(&mut self, word: &str) {
+        *self.outcomes.entry(word.to_owned()).or_default() += 1;
+    }
+
+    fn refuse(&mut self, person: ProfileId, refusal: &Refusal) {
+        match refusal.reason {
+            RefusalReason::AlreadyDecided => drop(self.decided.insert(person)),
+            // Asked again at the next look, with the new wishes.
+            RefusalReason::ChangedMeanwhile => self.count(refusal.reason.as_str()),
+            reason => {
+                self.refused.insert(person);
+                self.count(reason.as_str());
+            }
+        }
+    }
+}
+
+impl Runs {
+    /// Nobody asked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decides for at most `budget` people over all running campaigns that write mail.
+    ///
+    /// # Errors
+    /// [`DecideError`]; what was decided before it stays decided.
+    pub fn step(&mut self, vault: &Vault, rng: &dyn Rng, budget: usize) -> Result<Progress, DecideError> {
+        let snapshot = vault.snapshot();
+        let mut progress = Progress::default();
+        for campaign in snapshot.promise().campaigns.values() {
+            let Some(state) = house::running(&snapshot, &campaign.name)? else {
+                self.runs.remove(&campaign.name);
+                continue;
+            };
+            let left = budget.saturating_sub(progress.n_asked);
+            let done = self.campaign(vault, &snapshot, campaign, state, rng, left)?;
+            progress.n_asked += done.n_asked;
+            progress.n_decided += done.n_decided;
+            progress.n_left += done.n_left;
+        }
+        Ok(progress)
+    }
+
+    fn campaign(
+        &mut self,
+        vault: &Vault,
+        snapshot: &Snapshot,
+        campaign: &CampaignPlan,
+        state: CampaignState,
+        rng: &dyn Rng,
+        budget: usize,
+    ) -> Result<Progress, DecideError> {
+        let now = snapshot.now();
+        let look = self.runs.entry(campaign.name.clone()).or_insert_with(|| Look::new(state.run, now.day()));
+        if look.run != state.run {
+            *look = Look::new(state.run, now.day());
+        }
+        if look.waiting.is_empty() && !look.begin(vault, snapshot, campaign, state)? {
+            return Ok(Progress::default());
+        }
+        if !campaign.by.contains(&ChannelKind::Email) {
+            look.waiting.clear();
+            return Ok(Progress::default());
+        }
+        let Some(stock) = Stock::read(snapshot, campaign)? else {
+            return Ok(Progress { n_left: look.waiting.len(), ..Progress::default() });
+        };
+        let mut progress = Progress::default();
+        let mut submitted: Vec<Submitted> = Vec::new();
+        while progress.n_asked < budget
+            && let Some(person) = look.waiting.pop()
+        {
+            progress.n_asked += 1;
+            match ask(snapshot, campaign, &stock, person, look.run, rng) {
+                Ok(None) => drop(look.decided.insert(person)),
+                Err(refusal) => look.refuse(person, &refusal),
+                Ok(Some(decision)) => match vault.decide(decision) {
+                    Ok(pending) => submitted.push((person, pending)),
+                    Err(VaultError::Busy) => {
+                        look.waiting.push(person);
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        for (person, pending) in submitted {
+            match pending.wait()? {
+                Ok(_) => {
+                    look.decided.insert(person);
+                    progress.n_decided += 1;
+                }
+                Err(refusal) => look.refuse(person, &refusal),
+            }
+        }
+        progress.n_left = look.waiting.len();
+        if look.waiting.is_empty() && progress.n_asked > 0 {
+            look.end(vault, campaign, now)?;
+        }
+        metrics::counter!("fineline_decide_decisions_total").increment(progress.n_decided as u64);
+        Ok(progress)
+    }
+}
+
+type Submitted = (ProfileId, Pending<Result<DecisionId, Refusal>>);
+
+impl Look {
+    /// Begins a look when it is time for one; `false` = nobody to ask now.
+    fn begin(
+        &mut self,
+        vault: &Vault,
+        snapshot: &Snapshot,
+        campaign: &CampaignPlan,
+        state: CampaignState,
+    ) -> Result<bool, DecideError> {
+        let now = snapshot.now();
+        if self.ended_at.is_some_and(|at| now < at.plus_ms(LOOK_AGAIN_MS)) {
+            return Ok(false);
+        }
+        if self.day != now.day() {
+            self.day = now.day();
+            self.refused.clear();
+            self.outcomes.clear();
+        }
+        let refused = |refusal| DecideError::Refused { campaign: campaign.name.to_string(), refusal };
+        let artefact = snapshot.promise().artefact(ArtefactKind::Campaign, campaign.name.as_str());
+        let artefact = artefact.ok_or_else(|| refused(Refusal::because(RefusalReason::UnknownArtefact)))?;
+        let audience = snapshot.permit_set(artefact.id).and_then(|set| set.within(&campaign.to)).map_err(refused)?;
+        let audience = match audience.at_least_the_smallest_group() {
+            Ok(audience) => audience,
+            Err(refusal) => {
+                tracing::warn!(campaign = %campaign.name, reason = refusal.reason.as_str(), "campaign refused");
+                house::refuse(vault, &campaign.name, state)?;
+                return Ok(false);
+            }
+        };
+        let open = |person: &ProfileId| !self.decided.contains(person) && !self.refused.contains(person);
+        self.waiting = audience.people().filter(open).collect();
+        self.waiting.reverse();
+        if self.waiting.is_empty() {
+            self.ended_at = Some(now);
+        }
+        Ok(!self.waiting.is_empty())
+    }
+
+    fn end(&mut self, vault: &Vault, campaign: &CampaignPlan, now: At) -> Result<(), DecideError> {
+        self.ended_at = Some(now);
+        let state = RunState {
+            run: self.run,
+            looked_at: now.ms(),
+            n_decided: self.decided.len() as u64,
+            outcomes: self.outcomes.clone(),
+        };
+        house::put(vault, &format!("run/{}", campaign.name), &state)
+    }
+}
+
+/// Decides for one person of an audience; `None` when this run has decided already.
+fn ask(
+    snapshot: &Snapshot,
+    campaign: &CampaignPlan,
+    stock: &Stock,
+    person: ProfileId,
+    run: u32,
+    rng: &dyn Rng,
+) -> Result<Option<NewDecision>, Refusal> {
+    let place = Place { channel: ChannelKind::Email, placement: None };
+    match prepare(snapshot, campaign, stock, person, run, place, rng)? {
+        Prepared::Decided(_) => Ok(None),
+        Prepared::New(decision) => Ok(Some(*decision)),
+    }
+}
+
+/// Where an offer would stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub channel: ChannelKind,
+    pub placement: Option<&'a str>,
+}
+
+/// A decision of this run that stands, or one to submit.
+pub(crate) enum Prepared {
+    Decided(DecisionId),
+    New(Box<NewDecision>),
+}
+
+/// Reads one person through a permit of the campaign and decides, without writing anything.
+pub(crate) fn prepare(
+    snapshot: &Snapshot,
+    campaign: &CampaignPlan,
+    stock: &Stock,
+    person: ProfileId,
+    run: u32,
+    place: Place<'_>,
+    rng: &dyn Rng,
+) -> Result<Prepared, Refusal> {
+    let promise = snapshot.promise();
+    let artefact = promise.artefact(ArtefactKind::Campaign, campaign.name.as_str());
+    let artefact = artefact.ok_or(Refusal::because(RefusalReason::UnknownArtefact))?;
+    let permit = snapshot.permit(person, artefact.id)?;
+    // A mail goes out once per run, also to somebody who has seen the offer on a page; a page shows what stands already.
+    let by = (place.channel == ChannelKind::Email).then_some(ChannelKind::Email);
+    if let Some(id) = permit.decided(run, by) {
+        return Ok(Prepared::Decided(id));
+    }
+    let catalogue = |code: &model::ItemCode| snapshot.item(code);
+    let question = Question {
+        promise,
+        campaign,
+        artefact,
+        person,
+        channel: place.channel,
+        placement: place.placement,
+        now: snapshot.now(),
+        shelf: Shelf {
+            catalogue: &catalogue,
+            popular: &stock.popular,
+            combination: &stock.combination,
+            floor: promise.guard.smallest_group,
+        },
+    };
+    let choice = decide(&question, &permit).map_err(|declined| declined.refusal)?;
+    Ok(Prepared::New(Box::new(NewDecision {
+        id: DecisionId::new(snapshot.now(), rng),
+        person,
+        artefact: artefact.id,
+        campaign: campaign.name.clone(),
+        consent_seq: permit.consent_seq(),
+        offer: choice.offer,
+        item: choice.item,
+        held_out: choice.held_out,
+        channel: place.channel,
+        send_at: choice.send_at,
+        run,
+        trace: choice.trace,
+    })))
+}

@@ -1,0 +1,390 @@
+//! A campaign over a small house in memory: its run, and the door for a place on a page.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use base64::Engine;
+use decide::http::{Door, routes};
+use decide::records::{CampaignState, Combination, Popular, RunState, State};
+use decide::run::Runs;
+use model::chance::Seeded;
+use model::time::ManualClock;
+use model::{
+    At, Awareness, CampaignName, Class, Clock, ConsentStatus, Context, Day, Event, EventKind, EventName, Fact,
+    FactName, FieldName, ItemCode, LineItem, Method, Money, ProfileId, Provenance, PurposeName, RankedItem,
+    SegmentName, SourceName, TraitName, Trust, Value, Words,
+};
+use promise::{ArtefactKind, Promise};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tower::util::ServiceExt;
+use vault::{
+    AttemptEnd, Bucket, ConsentChange, FactWrite, Household, Identifier, IdentifierKind, Intake, Item, MessageKey,
+    Outcome, Projection, Reduction, Subject, TraitColumn, Vault,
+};
+
+/// One trait, one segment: whoever ordered three times. The real projection is another room's.
+struct ThreeOrders {
+    columns: Vec<TraitColumn>,
+    segments: Vec<SegmentName>,
+}
+
+impl Projection for ThreeOrders {
+    fn columns(&self) -> &[TraitColumn] {
+        &self.columns
+    }
+    fn fold(&self, event: &Event, sign: i64, buckets: &mut Vec<Bucket>) {
+        buckets.push(Bucket { column: 0, day: event.occurred_at.day(), amount: sign });
+        buckets.sort_by_key(|bucket| bucket.day);
+    }
+    fn values(&self, buckets: &[Bucket], _: Day) -> (Vec<Option<i64>>, Option<Day>) {
+        (vec![Some(buckets.iter().map(|bucket| bucket.amount).sum())], None)
+    }
+    fn segments(&self) -> &[SegmentName] {
+        &self.segments
+    }
+    fn members(&self, values: &[Option<i64>]) -> Vec<bool> {
+        vec![values[0] >= Some(3)]
+    }
+}
+
+struct House {
+    vault: Vault,
+    clock: Arc<ManualClock>,
+    promise: Arc<Promise>,
+    people: Vec<ProfileId>,
+}
+
+fn code(text: &str) -> ItemCode {
+    ItemCode::parse(text).unwrap()
+}
+
+fn subject(user: &str) -> Subject {
+    let user = Identifier { kind: IdentifierKind::User, value: user.to_owned() };
+    Subject::Identifiers { user: Some(user), anonymous: None }
+}
+
+impl House {
+    /// `n` people of three old orders of a kettle, who agreed to offers and have candidates.
+    fn new(n: usize) -> Self {
+        Self::under(promise::fixture::SHOP, n)
+    }
+
+    fn under(promise: &str, n: usize) -> Self {
+        let promise = Arc::new(promise::parse("shop.toml", promise).unwrap());
+        let clock = Arc::new(ManualClock::new(At::parse("2026-11-23T12:00:00Z").unwrap()));
+        let projection = ThreeOrders {
+            columns: vec![TraitColumn {
+                name: TraitName::parse("orders_all").unwrap(),
+                event: EventName::parse("Order Completed").unwrap(),
+            }],
+            segments: vec![SegmentName::parse("lapsed").unwrap()],
+        };
+        let household = Household {
+            promise: Arc::clone(&promise),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            rng: Arc::new(Seeded::new(11)),
+            projection: Arc::new(projection),
+        };
+        let vault = Vault::in_memory(household).unwrap();
+        let item = |text: &str, group: &str| Item {
+            code: code(text),
+            title: text.to_lowercase(),
+            group: group.to_owned(),
+            class: Class::Plain,
+            price: None,
+        };
+        vault
+            .put_items(vec![item("KETTLE", "kitchen"), item("TEAPOT", "kitchen"), item("SPADE", "garden")])
+            .unwrap()
+            .wait()
+            .unwrap();
+        let mut house = Self { vault, clock, promise, people: Vec::new() };
+        for n in 0..n {
+            house.person(n);
+        }
+        house
+    }
+
+    fn person(&mut self, n: usize) {
+        let user = format!("u{n}");
+        let price = Money { micros: 2_000_000, currency: self.promise.currency };
+        let order = |k: i32| {
+            let mut key = [0; 16];
+            key[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            key[8..12].copy_from_slice(&k.to_be_bytes());
+            Intake {
+                subject: subject(&user),
+                kind: EventKind::Track,
+                name: EventName::parse("Order Completed").unwrap(),
+                source: SourceName::parse("history").unwrap(),
+                trust: Trust::Import,
+                occurred_at: self.clock.now().plus_days(-200 - k),
+                source_day: None,
+                properties: BTreeMap::from([("total".to_owned(), Value::Money(price))]),
+                lines: vec![LineItem { row: 1, item: code("KETTLE"), quantity: 1, price }],
+                fields: vec![(FieldName::parse("email").unwrap(), Value::Text(format!("{user}@shop.example")))],
+                told_version: Some(1),
+                consent: BTreeMap::new(),
+                message_key: MessageKey::History(key),
+            }
+        };
+        let outcomes = self.vault.take((0..3).map(order).collect()).unwrap().wait().unwrap();
+        let Outcome::Kept { profile, .. } = outcomes[0] else { panic!("not kept: {:?}", outcomes[0]) };
+        self.answer(&user, ConsentStatus::Given);
+        let now = self.clock.now();
+        let fact = Fact {
+            name: FactName::Trait(TraitName::parse("candidates").unwrap()),
+            value: Value::Ranking(vec![RankedItem {
+                item: code("TEAPOT"),
+                because: Some(code("KETTLE")),
+                score_micros: 5,
+            }]),
+            class: Class::Personal,
+            context: Context::Shopping,
+            provenance: Provenance::Inferred { ancestors: vec!["Order Completed".into()] },
+            as_of: now,
+            told_at: Some(now),
+            told_how: Awareness::InNotice,
+            purposes: Vec::new(),
+            notice_version: 1,
+            expires_at: now.plus_days(300),
+        };
+        let artefact = self.promise.artefact(ArtefactKind::Model, "items").unwrap().id;
+        let write = FactWrite { person: profile, artefact, fact: Some(fact), remove: None, inputs_expire_at: None };
+        self.vault.write_facts(vec![write]).unwrap().wait().unwrap().remove(0).unwrap();
+        self.people.push(profile);
+    }
+
+    fn answer(&self, user: &str, status: ConsentStatus) {
+        let change = ConsentChange {
+            subject: subject(user),
+            source: Some(SourceName::parse("shop").unwrap()),
+            purpose: PurposeName::parse("offers").unwrap(),
+            status,
+            level: None,
+            words: Words { text: "Offers?".into(), language: "en".into(), answered_at: self.clock.now() },
+            method: Method::Server,
+            notice_version: 1,
+            made_up: false,
+        };
+        self.vault.consent(change).unwrap().wait().unwrap();
+    }
+
+    fn put(&self, name: &str, value: &impl serde::Serialize) {
+        self.vault.put_house_record(name, Some(serde_json::to_vec(value).unwrap())).unwrap().wait().unwrap();
+    }
+
+    fn start(&self, run: u32) {
+        for campaign in self.promise.campaigns.keys() {
+            let state = CampaignState { state: State::Running, run, started_at: 1, by: "Demo".into() };
+            self.put(&format!("campaign/{campaign}"), &state);
+        }
+
+        let n = self.people.len() as u32;
+        let items = BTreeMap::from([("KETTLE".to_owned(), n)]);
+        let groups = BTreeMap::from([("kitchen".to_owned(), n)]);
+        self.put("combination/lapsed", &Combination { n_people: n, items, groups });
+        self.put("model/popular", &Popular { items: vec!["SPADE".into()], groups: BTreeMap::new() });
+    }
+
+    fn run(&self) -> usize {
+        let (mut runs, rng) = (Runs::new(), Seeded::new(3));
+        let mut n_decided = 0;
+        for _ in 0..100 {
+            let progress = runs.step(&self.vault, &rng, 17).unwrap();
+            assert!(progress.n_asked <= 17);
+            n_decided += progress.n_decided;
+            if progress.n_left == 0 {
+                return n_decided;
+            }
+        }
+        panic!("the run does not end");
+    }
+
+    fn state(&self) -> CampaignState {
+        serde_json::from_slice(&self.vault.snapshot().house_record("campaign/win_back").unwrap().unwrap()).unwrap()
+    }
+
+    fn numbers(&self) -> vault::CampaignNumbers {
+        let campaign = self.promise.artefact(ArtefactKind::Campaign, "win_back").unwrap().id;
+        self.vault.snapshot().campaign_numbers(campaign).unwrap()
+    }
+
+    fn key(&self, source: &str) -> String {
+        self.vault.issue_source_key(&SourceName::parse(source).unwrap(), false).unwrap().wait().unwrap()
+    }
+
+    async fn ask(&self, key: &str, body: serde_json::Value) -> (StatusCode, serde_json::Value) {
+        let door = Door::new(self.vault.clone(), Arc::new(Seeded::new(5)), "http://localhost:4000/");
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
+        let request = Request::post("/v1/decide")
+            .header(header::AUTHORIZATION, format!("Basic {basic}"))
+            .header(header::ORIGIN, "http://localhost:4000")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let response = routes(Arc::new(door)).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "http://localhost:4000");
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+}
+
+fn is_held_out(person: &ProfileId) -> bool {
+    decide::decide::is_held_out(&CampaignName::parse("win_back").unwrap(), person, 100)
+}
+
+fn blocking<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
+}
+
+#[test]
+fn everybody_of_the_audience_is_decided_once_per_run() {
+    let house = House::new(70);
+    assert_eq!(house.run(), 0, "nothing happens before the campaign is started");
+    house.start(1);
+    assert_eq!(house.run(), 70);
+    assert_eq!(house.run(), 0, "another process finds everything done");
+    let numbers = house.numbers();
+    let n_held_out = house.people.iter().filter(|person| is_held_out(person)).count() as u64;
+    assert_eq!((numbers.n_treated, numbers.n_held_out), (70 - n_held_out, n_held_out));
+    assert_eq!(numbers.basis.get("purchase"), Some(&(70 - n_held_out)));
+    assert_eq!(house.vault.snapshot().outbox_due(100).unwrap().len() as u64, 70 - n_held_out);
+}
+
+#[test]
+fn b03_an_audience_of_one_by_rule_is_refused_and_says_so() {
+    for (n, state) in [(1, State::Refused), (49, State::Refused), (50, State::Running)] {
+        let house = House::new(n);
+        house.start(1);
+        let n_decided = house.run();
+        assert_eq!(house.state().state, state, "{n} people");
+        assert_eq!(n_decided, if state == State::Running { 50 } else { 0 });
+        assert_eq!(house.state().by, "Demo");
+    }
+}
+
+#[test]
+fn who_withdrew_or_turned_it_down_is_counted_and_not_decided() {
+    let house = House::new(60);
+    house.answer("u3", ConsentStatus::Withdrawn);
+    let offer = model::OfferName::parse("come_back").unwrap();
+    house.vault.reduce(house.people[4], Reduction::NotThis { offer, item: None }).unwrap().wait().unwrap();
+    house.start(1);
+    assert_eq!(house.run(), 58);
+    let run: RunState =
+        serde_json::from_slice(&house.vault.snapshot().house_record("run/win_back").unwrap().unwrap()).unwrap();
+    assert_eq!(run.outcomes, BTreeMap::from([("turned_down".to_owned(), 1)]));
+    assert_eq!((run.run, run.n_decided), (1, 58));
+}
+
+#[test]
+fn c16_the_page_shows_the_decision_of_the_mail() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    house.start(1);
+    house.run();
+    let n = house.people.iter().position(|person| !is_held_out(person)).unwrap();
+    let body = serde_json::json!({"userId": format!("u{n}"), "placement": "home"});
+    let (status, answer) = blocking(house.ask(&key, body.clone()));
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["offer"]["title"], "A little something for you");
+    assert_eq!(answer["offer"]["says"], "teapot is 20% off for you this week.");
+    assert_eq!((&answer["offer"]["item"], &answer["offer"]["code"]), (&"TEAPOT".into(), &"BACK20".into()));
+    assert!(answer["reason"].as_str().unwrap().ends_with("We picked teapot because you bought kettle."));
+    assert!(answer["why_url"].as_str().unwrap().starts_with("http://localhost:4000/m/"));
+    let (_, again) = blocking(house.ask(&key, body));
+    assert_eq!(again["decision_id"], answer["decision_id"]);
+    assert_eq!(house.numbers().n_treated, house.people.iter().filter(|person| !is_held_out(person)).count() as u64);
+}
+
+#[test]
+fn a_page_decides_itself_when_no_mail_did_and_obeys_what_was_taken_back() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    let n = house.people.iter().position(|person| !is_held_out(person)).unwrap();
+    let body = serde_json::json!({"userId": format!("u{n}"), "placement": "home"});
+    assert_eq!(blocking(house.ask(&key, body.clone())).1["reason"], "nothing_fits", "the campaign does not run");
+    house.start(1);
+    let (_, first) = blocking(house.ask(&key, body.clone()));
+    assert!(first["offer"].is_object());
+    let (_, again) = blocking(house.ask(&key, body.clone()));
+    assert_eq!(again["decision_id"], first["decision_id"]);
+    house.answer(&format!("u{n}"), ConsentStatus::Withdrawn);
+    let (status, after) = blocking(house.ask(&key, body));
+    assert_eq!(
+        (status, &after["offer"], &after["reason"]),
+        (StatusCode::OK, &serde_json::Value::Null, &"withdrawn".into())
+    );
+    let (_, elsewhere) = blocking(house.ask(&key, serde_json::json!({"userId": "u1", "placement": "footer"})));
+    assert_eq!(elsewhere["reason"], "nothing_fits");
+}
+
+#[test]
+fn c16_five_campaigns_in_parallel_never_break_one_persons_cap() {
+    let (before, campaign) = promise::fixture::SHOP.split_once("[campaign.win_back]").unwrap();
+    let (campaign, after) = campaign.split_once("[cap.default]").unwrap();
+    let five: String = (1..=5).map(|n| format!("[campaign.number_{n}]{campaign}")).collect();
+    let house = House::under(&format!("{before}{five}[cap.default]{after}"), 60);
+    house.start(1);
+    let less_often = house.people[7];
+    house.vault.reduce(less_often, Reduction::Less).unwrap().wait().unwrap();
+    assert!(house.run() > 200);
+    let due = house.vault.snapshot().outbox_due(1_000).unwrap();
+    assert!(due.len() > 200);
+    let sent = std::sync::Mutex::new(BTreeMap::<ProfileId, u32>::new());
+    std::thread::scope(|scope| {
+        for part in 0..5 {
+            let (due, sent, vault) = (&due, &sent, &house.vault);
+            scope.spawn(move || {
+                for entry in due.iter().skip(part).step_by(5) {
+                    let Ok(attempt) = vault.begin_attempt(entry.message).unwrap().wait().unwrap() else { continue };
+                    *sent.lock().unwrap().entry(entry.person).or_default() += 1;
+                    vault.finish_attempt(attempt, AttemptEnd::Sent).unwrap().wait().unwrap();
+                }
+            });
+        }
+    });
+    let sent = sent.into_inner().unwrap();
+    assert!(sent.values().all(|n| *n <= 2) && sent.values().any(|n| *n == 2), "{:?}", sent.values().max());
+    assert!(sent.get(&less_often).is_none_or(|n| *n <= 1));
+}
+
+#[test]
+fn whoever_is_left_alone_sees_nothing_on_a_page_either() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    house.start(1);
+    house.run();
+    let n = house.people.iter().position(is_held_out).unwrap();
+    let (_, answer) = blocking(house.ask(&key, serde_json::json!({"userId": format!("u{n}"), "placement": "home"})));
+    assert_eq!((&answer["offer"], &answer["reason"]), (&serde_json::Value::Null, &"held_out".into()));
+    assert!(answer["decision_id"].is_string());
+}
+
+#[test]
+fn a_browser_key_speaks_of_its_own_device_only_and_no_key_of_nobody() {
+    let house = House::new(1);
+    let (browser, import) = (house.key("web"), house.key("shop"));
+    let ask = |key: &str, body: serde_json::Value| {
+        let (status, answer) = blocking(house.ask(key, body));
+        (status.as_u16(), answer)
+    };
+    let (status, answer) = ask(&browser, serde_json::json!({"userId": "u0", "placement": "home"}));
+    assert_eq!((status, &answer["code"]), (400, &"bad_request".into()));
+    let (status, answer) = ask(&browser, serde_json::json!({"anonymousId": "a-1", "placement": "home"}));
+    assert_eq!((status, &answer["reason"]), (200, &"no_such_person".into()));
+    let (status, answer) = ask("fl_sec_made_up", serde_json::json!({"userId": "u0", "placement": "home"}));
+    assert_eq!((status, &answer["code"]), (401, &"unauthorised".into()));
+    for body in [
+        serde_json::json!({"placement": "home"}),
+        serde_json::json!([]),
+        serde_json::json!({"userId": "u0", "placement": ""}),
+    ] {
+        let (status, answer) = ask(&import, body);
+        assert_eq!(status, 400);
+        assert!(answer["message"].is_string() && !answer.to_string().contains("u0"));
+    }
+}
