@@ -31,3 +31,16 @@ pub const METRICS: &[(&str, &str)] = &[
     ("fineline_deliver_connections_total", "connections opened to the relay, by outcome word"),
     ("fineline_deliver_relay_rest_seconds", "how long the relay is left alone after a fault; 0 = in use"),
 ];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_metric_recorded_here_is_in_the_list() {
+        let recorded: std::collections::BTreeSet<&str> = include_str!("outbox.rs")
+            .split('"')
+            .filter(|text| text.starts_with("fineline_deliver_"))
+            .collect();
+        let listed: std::collections::BTreeSet<&str> = super::METRICS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(recorded, listed);
+    }
+}
