@@ -36,10 +36,8 @@ pub const METRICS: &[(&str, &str)] = &[
 mod tests {
     #[test]
     fn every_metric_recorded_here_is_in_the_list() {
-        let recorded: std::collections::BTreeSet<&str> = include_str!("outbox.rs")
-            .split('"')
-            .filter(|text| text.starts_with("fineline_deliver_"))
-            .collect();
+        let recorded: std::collections::BTreeSet<&str> =
+            include_str!("outbox.rs").split('"').filter(|text| text.starts_with("fineline_deliver_")).collect();
         let listed: std::collections::BTreeSet<&str> = super::METRICS.iter().map(|(name, _)| *name).collect();
         assert_eq!(recorded, listed);
     }

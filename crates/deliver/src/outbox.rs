@@ -6,8 +6,8 @@
 //!
 //! **At most once.** The attempt is on disk before DATA begins. When this process dies, or the relay falls silent, after
 //! the text has gone, nobody knows whether the relay took it: the message ends as `unknown` and is never sent again. A
-//! second copy would break the cap and the person's trust; a lost offer breaks nothing. (The vault ends an attempt without
-//! an end as `unknown` when it is opened.) So let a step finish; do not drop it half-way.
+//! second copy would break the cap and the person's trust; a lost offer breaks nothing. (The vault shows an attempt
+//! without an end as due again after ten minutes; the next step then ends it.) So let a step finish; do not drop it half-way.
 //!
 //! **A relay that is down** costs no attempt: the connection comes first. It is then left alone for a minute, two, four … up
 //! to two hours, and so is a message that it put off. What could not be sent for [`LIFE_MS`] ends as `gave_up`.
@@ -204,7 +204,8 @@ pub async fn step(vault: &Vault, mailer: &Mailer, budget: usize) -> Result<Progr
     } else if round.has_something_to_send() {
         first = round.connect().await;
     }
-    let worker = |n: usize, first| round.work(n, first);
+    // On the heap: four conversations would make every future that holds a step large.
+    let worker = |n: usize, first| Box::pin(round.work(n, first));
     let ends = tokio::join!(worker(0, first), worker(1, None), worker(2, None), worker(3, None));
     for end in <[Result<(), VaultError>; CONNECTIONS_MAX]>::from(ends) {
         end?;
@@ -247,8 +248,23 @@ impl Round<'_> {
     }
 
     fn has_something_to_send(&self) -> bool {
-        let now = self.vault.now();
-        self.lock().due.iter().any(|entry| !is_given_up(entry, now))
+        self.lock().due.iter().any(|entry| self.last_word(entry).is_none())
+    }
+
+    /// Why a message is not sent any more, if so: an earlier try has no end, or it has waited too long.
+    fn last_word(&self, entry: &OutboxEntry) -> Option<&'static str> {
+        if entry.n_attempts > 0 && self.was_left_open(entry) {
+            return Some("unknown");
+        }
+        is_given_up(entry, self.vault.now()).then_some("gave_up")
+    }
+
+    fn was_left_open(&self, entry: &OutboxEntry) -> bool {
+        let snapshot = self.vault.snapshot();
+        // Without a permit the attempt will be refused, and that is the end of it.
+        let Ok(permit) = snapshot.permit(entry.person, entry.artefact) else { return false };
+        let decision = snapshot.decision(&permit, entry.decision).ok().flatten();
+        decision.and_then(|decision| decision.message_state).is_some_and(|state| state == "trying")
     }
 
     fn count(&self, outcome: &'static str) {
@@ -272,8 +288,8 @@ impl Round<'_> {
                 let Some(entry) = state.due.pop_front() else { break };
                 (entry, state.progress.stopped.is_some())
             };
-            if is_given_up(&entry, self.vault.now()) {
-                self.try_once(&entry, None).await?;
+            if let Some(why) = self.last_word(&entry) {
+                self.try_once(&entry, Try::End(why)).await?;
                 continue;
             }
             if let Some(used) = connection.take_if(|connection| is_stopped || !connection.is_usable()) {
@@ -283,7 +299,7 @@ impl Round<'_> {
                 connection = self.connect().await;
             }
             match connection.as_mut() {
-                Some(connection) => self.try_once(&entry, Some(connection)).await?,
+                Some(connection) => self.try_once(&entry, Try::Send(connection)).await?,
                 None => self.lock().progress.n_left += 1,
             }
         }
@@ -293,8 +309,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// One try: committed, made, ended. Without a connection it is the last one.
-    async fn try_once(&self, entry: &OutboxEntry, connection: Option<&mut Connection>) -> Result<(), VaultError> {
+    /// One try: committed, made, ended.
+    async fn try_once(&self, entry: &OutboxEntry, how: Try<'_>) -> Result<(), VaultError> {
         let begun = match self.vault.begin_attempt(entry.message) {
             Ok(pending) => pending.await,
             Err(error) => Err(error),
@@ -312,9 +328,9 @@ impl Round<'_> {
             }
             Err(error) => return Err(error),
         };
-        let end = match connection {
-            Some(connection) => self.attempt(entry, &attempt, connection).await,
-            None => AttemptEnd::Failed { why: "gave_up" },
+        let end = match how {
+            Try::Send(connection) => self.attempt(entry, &attempt, connection).await,
+            Try::End(why) => AttemptEnd::Failed { why },
         };
         self.count(word(&end));
         self.finish(attempt, end).await
@@ -402,8 +418,8 @@ impl Round<'_> {
         })
     }
 
-    /// Writes the end back. The try has happened, so a busy vault is asked again; what stays without an end is `unknown`
-    /// when the vault is next opened.
+    /// Writes the end back. The try has happened, so a busy vault is asked again; what stays without an end is ended as
+    /// `unknown` by a later step.
     async fn finish(&self, attempt: Attempt, end: AttemptEnd) -> Result<(), VaultError> {
         for _ in 0..FINISH_TRIES_MAX {
             match self.vault.finish_attempt(attempt, end.clone()) {
@@ -414,6 +430,14 @@ impl Round<'_> {
         }
         Err(VaultError::Busy)
     }
+}
+
+/// What a try is for.
+enum Try<'c> {
+    /// To hand the mail over.
+    Send(&'c mut Connection),
+    /// To end the message for this reason; nothing leaves.
+    End(&'static str),
 }
 
 /// Why no mail could be made.
