@@ -1,1 +1,4 @@
 //! collect
+pub mod import;
+#[cfg(test)]
+mod testing;

@@ -40,7 +40,7 @@ pub use format::fmt;
 pub use judge::{Refusal, RefusalReason, Relation, Standing, Verdict, judge, judge_fact};
 pub use never::{NeverReason, never, never_key};
 pub use notice::{Notice, NoticeItem, NoticeSection};
-pub use parse::{DECLARATIONS_MAX, FILE_BYTES_MAX, parse, parse_with_warnings};
+pub use parse::{DECLARATIONS_MAX, FILE_BYTES_MAX, days, parse, parse_with_warnings};
 pub use rule::{Rule, RuleError, RuleMistake, RuleValue};
 pub use schema::{schema, schema_text};
 pub use starter::starter;

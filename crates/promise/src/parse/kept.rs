@@ -223,8 +223,9 @@ fn keep(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<i32> {
     Some(days)
 }
 
-/// "90 days", "36 months", "2 years" in days: a month is a twelfth of 365 days, rounded down.
-pub(super) fn days(text: &str) -> Option<i32> {
+/// "90 days", "36 months", "2 years" in days: a month is a twelfth of 365 days, rounded down. `None` for anything else.
+#[must_use]
+pub fn days(text: &str) -> Option<i32> {
     let (count, unit) = text.trim().split_once(' ')?;
     let count: i32 = count.parse().ok().filter(|count| *count >= 1)?;
     match unit.trim() {

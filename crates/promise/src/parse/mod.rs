@@ -15,6 +15,7 @@ use crate::artefact;
 use crate::canonical;
 use crate::declaration::{Promise, Retention, RetentionId};
 use crate::diagnostic::{Diagnostic, Report, Severity};
+pub use kept::days;
 use model::Kind;
 use read::{Findings, Section};
 use std::collections::{BTreeMap, BTreeSet};
