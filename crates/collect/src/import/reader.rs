@@ -9,6 +9,7 @@ use super::error::{ImportError, Unreadable, shape};
 use super::mapping::{Columns, Dates, Encoding, Mapping};
 use aws_lc_rs::digest;
 use csv::ByteRecord;
+use jiff::civil::Date;
 use model::{At, Day, ItemCode, Money};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -42,8 +43,8 @@ pub struct Line {
     pub description: String,
     /// How many; negative when taken back.
     pub quantity: i32,
-    /// When, in the shop's own time.
-    pub local: jiff::civil::DateTime,
+    /// On which day, in the shop's own time.
+    pub date: Date,
     /// Of one.
     pub price: Money,
     /// Who; `None` when unknown.
@@ -131,7 +132,7 @@ pub struct Reader<'m> {
     record: ByteRecord,
     seen: HashMap<u64, u32>,
     codes: HashMap<Vec<u8>, ItemCode>,
-    latest_date: (Vec<u8>, jiff::civil::DateTime),
+    latest_date: (Vec<u8>, Date),
 }
 
 impl std::fmt::Debug for Reader<'_> {
@@ -167,7 +168,7 @@ impl<'m> Reader<'m> {
             record: ByteRecord::new(),
             seen: HashMap::new(),
             codes: HashMap::new(),
-            latest_date: (Vec::new(), jiff::civil::DateTime::ZERO),
+            latest_date: (Vec::new(), Date::ZERO),
         })
     }
 
@@ -227,8 +228,8 @@ impl<'m> Reader<'m> {
         let (invoice, description) = (invoice.into_owned(), field(self.places.description)?.into_owned());
         let customer = customer.map(Cow::into_owned);
         let item = self.item()?;
-        let local = self.date()?;
-        Ok(Line { number, row, invoice, item, description, quantity, local, price, customer })
+        let date = self.date()?;
+        Ok(Line { number, row, invoice, item, description, quantity, date, price, customer })
     }
 
     /// Codes repeat: each is parsed once.
@@ -245,11 +246,11 @@ impl<'m> Reader<'m> {
     }
 
     /// Lines of one invoice share their date: it is parsed once.
-    fn date(&mut self) -> Result<jiff::civil::DateTime, Unreadable> {
+    fn date(&mut self) -> Result<Date, Unreadable> {
         let bytes = self.record.get(self.places.date).unwrap_or_default();
         if self.latest_date.0 != bytes || bytes.is_empty() {
             let text = text(bytes, self.mapping.file.encoding)?;
-            let parsed = jiff::civil::DateTime::strptime(&self.mapping.dates.format, text.trim());
+            let parsed = Date::strptime(&self.mapping.dates.format, text.trim());
             let parsed = parsed.map_err(|_| Unreadable::Date { shape: shape(text.trim()) })?;
             self.latest_date = (bytes.to_vec(), parsed);
         }
@@ -366,12 +367,14 @@ impl Places {
     }
 }
 
-/// Turns the shop's own time into an instant, shifted by whole days; remembers the latest day's offset.
+/// Turns a date of the file into an instant: noon of that day in the shop's zone, shifted by whole days. The time of day is
+/// not kept: nobody promised to need it, and lines of one invoice differ in it, while the invoice must come out the same
+/// from every file.
 #[derive(Debug)]
 pub struct Instants<'m> {
     dates: &'m Dates,
     shift_days: i32,
-    latest: Option<(jiff::civil::DateTime, (At, Day))>,
+    latest: Option<(Date, (At, Day))>,
 }
 
 impl<'m> Instants<'m> {
@@ -383,29 +386,29 @@ impl<'m> Instants<'m> {
 
     /// When, shifted; and the day that stands in the source.
     #[must_use]
-    pub fn of(&mut self, local: jiff::civil::DateTime) -> (At, Day) {
+    pub fn of(&mut self, date: Date) -> (At, Day) {
         if let Some((known, answer)) = self.latest
-            && known == local
+            && known == date
         {
             return answer;
         }
-        let answer = (self.shifted(local), day_of(local));
-        self.latest = Some((local, answer));
+        let answer = (self.shifted(date), day_of(date));
+        self.latest = Some((date, answer));
         answer
     }
 
-    fn shifted(&self, local: jiff::civil::DateTime) -> At {
+    fn shifted(&self, date: Date) -> At {
         let span = jiff::Span::new().try_days(self.shift_days).unwrap_or_default();
-        let moved = local.checked_add(span).unwrap_or(local);
-        let zoned = moved.to_zoned(self.dates.zone.clone());
+        let noon = date.checked_add(span).unwrap_or(date).at(12, 0, 0, 0);
+        let zoned = noon.to_zoned(self.dates.zone.clone());
         zoned.map_or(At::from_ms(0), |zoned| At::from_ms(zoned.timestamp().as_millisecond()))
     }
 }
 
-/// The calendar day of a local time.
+/// A calendar date as a day.
 #[must_use]
-pub fn day_of(local: jiff::civil::DateTime) -> Day {
+pub fn day_of(date: Date) -> Day {
     let epoch = jiff::civil::date(1970, 1, 1);
-    let days = local.date().since((jiff::Unit::Day, epoch)).map_or(0, |span| span.get_days());
+    let days = date.since((jiff::Unit::Day, epoch)).map_or(0, |span| span.get_days());
     Day::from_number(days)
 }

@@ -218,7 +218,7 @@ impl<'a> Import<'a> {
     }
 
     fn take(&mut self, rule: usize, line: Line) -> Result<(), ImportError> {
-        let (at, source_day) = self.instants.of(line.local);
+        let (at, source_day) = self.instants.of(line.date);
         self.report.n_lines += 1;
         self.catalogue.hear(&line.item, &line.description, source_day, line.price)?;
         let Some(worth) = line.price.times(i64::from(line.quantity)) else {
@@ -244,7 +244,6 @@ impl<'a> Import<'a> {
         match &mut self.open {
             Some(order) => {
                 order.total.micros = order.total.micros.saturating_add(worth.micros);
-                order.at = order.at.min(at);
                 order.lines.push(item);
             }
             None => {

@@ -322,7 +322,7 @@ fn dates(raw: &RawDates, findings: &mut Findings<'_>) -> Option<Dates> {
     let sample = jiff::civil::date(2011, 12, 9).at(8, 26, 0, 0);
     let format = raw.format.get_ref();
     let written = jiff::fmt::strtime::format(format, sample);
-    let reads_back = written.is_ok_and(|text| jiff::civil::DateTime::strptime(format, &text).is_ok());
+    let reads_back = written.is_ok_and(|text| jiff::civil::Date::strptime(format, &text).is_ok());
     if !reads_back {
         let title = format!("`{format}` is not a date format");
         findings.add("FL903", raw.format.span(), title, "such as \"%Y-%m-%d %H:%M:%S\"");
