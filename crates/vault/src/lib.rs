@@ -44,6 +44,7 @@ pub mod snapshot;
 mod state;
 mod statement;
 mod tombstone;
+mod totals;
 pub mod trace;
 mod urgent;
 mod wish;
@@ -53,6 +54,7 @@ pub use permit::{Disclosed, Permit, PermitSet};
 pub use projection::{Bucket, Projection, TraitColumn};
 pub use record::*;
 pub use snapshot::Snapshot;
+pub use totals::ImportTotals;
 
 use commit::{Command, KeyChange};
 use house::House;

@@ -1,7 +1,7 @@
 //! What an import tells: on the screen line by line, or as JSON. Counts and line numbers, never a value of a person.
 
 use super::catalogue::CatalogueSummary;
-use model::{Currency, Day, Money};
+use model::{Day, Money};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -92,14 +92,6 @@ pub struct Totals {
     /// Quantity times price over all lines.
     #[serde(serialize_with = "as_shown")]
     pub sum: Money,
-}
-
-impl Totals {
-    /// Nothing yet.
-    #[must_use]
-    pub const fn none(currency: Currency) -> Self {
-        Self { n_lines: 0, n_lines_of_nobody: 0, n_orders: 0, n_people: 0, sum: Money { micros: 0, currency } }
-    }
 }
 
 fn as_shown<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {

@@ -112,8 +112,7 @@ struct Import<'a> {
 impl<'a> Import<'a> {
     fn new(vault: &'a Vault, mapping: &'a Mapping, sha256: &[u8; 32]) -> Result<Self, ImportError> {
         let snapshot = vault.snapshot();
-        let id = mapping.artefact_id();
-        if !snapshot.artefacts().iter().any(|artefact| artefact.id == id && artefact.is_effective) {
+        if !snapshot.is_reviewed(&mapping.artefact()) {
             return Err(ImportError::NotReviewed { name: mapping.name.clone() });
         }
         let position_name = position_name(mapping, sha256);

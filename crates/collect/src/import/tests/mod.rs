@@ -1,5 +1,7 @@
 //! Mapping, reader and catalogue without a vault: mistakes with their places, row keys, what the words cover.
 
+mod kept;
+
 use super::catalogue::Catalogue;
 use super::error::{ImportError, Unreadable};
 use super::mapping::Mapping;
