@@ -38,7 +38,7 @@ pub enum State {
     Paused,
     /// Over.
     Stopped,
-    /// Fewer people than the smallest group: it never began.
+    /// Fewer people than the smallest group, or not reviewed: it never began, or ended.
     Refused,
 }
 

@@ -1,8 +1,9 @@
 //! A campaign's run: everybody in the audience who has no decision of this run yet gets one, a bounded number per step.
 //!
-//! A *look* goes once through the audience. Who is decided stays decided; who is refused for now (cap, no address, nothing
-//! fits) is asked again at the next look of another day. Every refusal is counted with its reason in `run/<name>`. An
-//! audience below the smallest group ends the campaign before anybody is asked anything.
+//! A *look* goes once through the audience, and again on another day or when the audience has another size: each look is
+//! a reading that people's portals show. Who is decided stays decided; who is refused for now (cap, no address, nothing
+//! fits) is asked again the next day. Every refusal is counted with its reason in `run/<name>`. An audience below the
+//! smallest group, or a campaign that nobody reviewed, is refused before anybody is asked anything.
 
 use crate::DecideError;
 use crate::choose::Shelf;
@@ -12,10 +13,7 @@ use crate::records::{CampaignState, RunState};
 use model::{At, CampaignName, Day, DecisionId, ProfileId, Rng};
 use promise::{ArtefactKind, CampaignPlan, ChannelKind, Refusal, RefusalReason};
 use std::collections::{BTreeMap, BTreeSet};
-use vault::{NewDecision, Pending, Snapshot, Vault, VaultError};
-
-/// Between two looks at an audience that has been gone through, in milliseconds: newcomers wait at most this long.
-pub const LOOK_AGAIN_MS: i64 = 30_000;
+use vault::{NewDecision, Pending, PermitSet, Snapshot, Vault, VaultError};
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +43,8 @@ struct Look {
     /// Asked today, without a decision.
     refused: BTreeSet<ProfileId>,
     outcomes: BTreeMap<String, u64>,
-    ended_at: Option<At>,
+    /// Size of the audience when it was last gone through; `None` = to be gone through.
+    seen: Option<u64>,
 }
 
 impl Look {
@@ -57,7 +56,7 @@ impl Look {
             decided: BTreeSet::new(),
             refused: BTreeSet::new(),
             outcomes: BTreeMap::new(),
-            ended_at: None,
+            seen: None,
         }
     }
 
@@ -68,8 +67,8 @@ impl Look {
     fn refuse(&mut self, person: ProfileId, refusal: &Refusal) {
         match refusal.reason {
             RefusalReason::AlreadyDecided => drop(self.decided.insert(person)),
-            // Asked again at the next look, with the new wishes.
-            RefusalReason::ChangedMeanwhile => self.count(refusal.reason.as_str()),
+            // Asked again at once, with the new wishes.
+            RefusalReason::ChangedMeanwhile => self.seen = None,
             reason => {
                 self.refused.insert(person);
                 self.count(reason.as_str());
@@ -179,19 +178,19 @@ impl Look {
         state: CampaignState,
     ) -> Result<bool, DecideError> {
         let now = snapshot.now();
-        if self.ended_at.is_some_and(|at| now < at.plus_ms(LOOK_AGAIN_MS)) {
-            return Ok(false);
-        }
         if self.day != now.day() {
             self.day = now.day();
+            self.seen = None;
             self.refused.clear();
             self.outcomes.clear();
         }
-        let refused = |refusal| DecideError::Refused { campaign: campaign.name.to_string(), refusal };
         let artefact = snapshot.promise().artefact(ArtefactKind::Campaign, campaign.name.as_str());
-        let artefact = artefact.ok_or_else(|| refused(Refusal::because(RefusalReason::UnknownArtefact)))?;
-        let audience = snapshot.permit_set(artefact.id).and_then(|set| set.within(&campaign.to)).map_err(refused)?;
-        let audience = match audience.at_least_the_smallest_group() {
+        let audience = artefact
+            .ok_or(Refusal::because(RefusalReason::UnknownArtefact))
+            .and_then(|artefact| snapshot.permit_set(artefact.id))
+            .and_then(|set| set.within(&campaign.to))
+            .and_then(PermitSet::at_least_the_smallest_group);
+        let audience = match audience {
             Ok(audience) => audience,
             Err(refusal) => {
                 tracing::warn!(campaign = %campaign.name, reason = refusal.reason.as_str(), "campaign refused");
@@ -199,17 +198,17 @@ impl Look {
                 return Ok(false);
             }
         };
+        if self.seen.is_some() && self.seen == audience.count() {
+            return Ok(false);
+        }
+        self.seen = audience.count();
         let open = |person: &ProfileId| !self.decided.contains(person) && !self.refused.contains(person);
         self.waiting = audience.people().filter(open).collect();
         self.waiting.reverse();
-        if self.waiting.is_empty() {
-            self.ended_at = Some(now);
-        }
         Ok(!self.waiting.is_empty())
     }
 
-    fn end(&mut self, vault: &Vault, campaign: &CampaignPlan, now: At) -> Result<(), DecideError> {
-        self.ended_at = Some(now);
+    fn end(&self, vault: &Vault, campaign: &CampaignPlan, now: At) -> Result<(), DecideError> {
         let state = RunState {
             run: self.run,
             looked_at: now.ms(),

@@ -158,12 +158,16 @@ impl House {
     }
 
     fn answer(&self, user: &str, status: ConsentStatus) {
+        self.answer_with(user, status, None);
+    }
+
+    fn answer_with(&self, user: &str, status: ConsentStatus, level: Option<&str>) {
         let change = ConsentChange {
             subject: subject(user),
             source: Some(SourceName::parse("shop").unwrap()),
             purpose: PurposeName::parse("offers").unwrap(),
             status,
-            level: None,
+            level: level.map(str::to_owned),
             words: Words { text: "Offers?".into(), language: "en".into(), answered_at: self.clock.now() },
             method: Method::Server,
             notice_version: 1,
@@ -278,6 +282,36 @@ fn who_withdrew_or_turned_it_down_is_counted_and_not_decided() {
         serde_json::from_slice(&house.vault.snapshot().house_record("run/win_back").unwrap().unwrap()).unwrap();
     assert_eq!(run.outcomes, BTreeMap::from([("turned_down".to_owned(), 1)]));
     assert_eq!((run.run, run.n_decided), (1, 58));
+}
+
+#[test]
+fn whoever_shares_less_than_items_is_offered_what_many_buy() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    let n = house.people.iter().position(|person| !is_held_out(person)).unwrap();
+    house.answer_with(&format!("u{n}"), ConsentStatus::Given, Some("little"));
+    house.start(1);
+    house.run();
+    assert_eq!(house.numbers().basis.get("popular"), Some(&1));
+    let (_, answer) = blocking(house.ask(&key, serde_json::json!({"userId": format!("u{n}"), "placement": "home"})));
+    assert_eq!(answer["offer"]["item"], "SPADE");
+    assert!(answer["reason"].as_str().unwrap().ends_with("We picked spade because many people buy it."));
+}
+
+#[test]
+fn newcomers_are_decided_and_a_new_run_decides_everybody_again() {
+    let mut house = House::new(55);
+    house.start(1);
+    let (mut runs, rng) = (Runs::new(), Seeded::new(3));
+    let mut all = |house: &House| {
+        let progress = std::iter::repeat_with(|| runs.step(&house.vault, &rng, 1_000).unwrap());
+        progress.take(3).map(|progress| progress.n_decided).sum::<usize>()
+    };
+    assert_eq!(all(&house), 55);
+    house.person(55);
+    assert_eq!(all(&house), 1);
+    house.start(2);
+    assert_eq!(all(&house), 56);
 }
 
 #[test]

@@ -7,7 +7,9 @@
 //!
 //! The model is learnt when there is none, once a day, and when more than [`CHANGED_PERCENT_MAX`] of the people changed;
 //! everybody then gets new candidates, a bounded number per step, which also renews those that outlive their inputs.
-//! Audiences are counted after everybody has been served, at most every [`COUNT_AGAIN_MS`]. A step may run twice.
+//! Whoever agrees in between is served when the number of those who may be read about changes. Audiences are counted after
+//! everybody has been served, and when something changed at most every [`COUNT_AGAIN_MS`]: each count is a reading of
+//! everybody that their portal shows. A step may run twice.
 
 use crate::UnderstandError;
 use crate::items::{BASKET_ITEMS_MAX, Items};
@@ -27,7 +29,7 @@ const OWN_MAX: usize = 40;
 /// Share of people that may change before the model is learnt again, in percent.
 pub const CHANGED_PERCENT_MAX: u64 = 2;
 /// Between two counts of the audiences, in milliseconds.
-pub const COUNT_AGAIN_MS: i64 = 60_000;
+pub const COUNT_AGAIN_MS: i64 = 600_000;
 /// Most events of one name read per person, newest first.
 const EVENTS_MAX: usize = 1_000;
 /// Most popular items kept, over all and in one group.
@@ -55,6 +57,9 @@ pub struct Follower {
     waiting: Vec<ProfileId>,
     /// Everybody was put among the waiting since the model was learnt.
     is_for_all: bool,
+    /// Who was served with this model, and how many might be read about then.
+    served: BTreeSet<ProfileId>,
+    n_people: u64,
     /// Something changed since the audiences were counted.
     is_dirty: bool,
     counted_at: Option<At>,
@@ -94,9 +99,14 @@ impl Follower {
         };
         let is_due = self.is_due(&mark, n_people, today);
         if !is_due {
+            if self.is_for_all && n_people != self.n_people {
+                self.waiting.extend(audience.people().filter(|person| !self.served.contains(person)));
+                self.is_dirty = true;
+            }
             // Last touched first served.
             self.waiting.extend(touched);
         }
+        self.n_people = n_people;
         let is_idle = self.waiting.is_empty() && mark.all_served && !self.counts_again(snapshot.now());
         if is_idle && !is_due {
             self.keep(vault, before, mark)?;
@@ -161,9 +171,11 @@ impl Follower {
         vault.put_house_record(MODEL, Some(items.to_bytes()?))?.wait()?;
         records::write(vault, POPULAR, &shelf.popular(&items))?;
         tracing::info!(n_items = items.len(), n_people = items.n_people(), "the item model was learnt");
+        metrics::counter!("fineline_understand_models_total").increment(1);
         self.items = Some(items);
         self.waiting.clear();
         self.is_for_all = false;
+        self.served.clear();
         self.is_dirty = true;
         Ok(())
     }
@@ -183,6 +195,7 @@ impl Follower {
             && let Some(person) = self.waiting.pop()
         {
             n_served += 1;
+            self.served.insert(person);
             // Who may not be read about now has no candidates that anything could read.
             writes.extend(candidates(snapshot, artefact, shelf, items, person));
         }
@@ -195,6 +208,7 @@ impl Follower {
                 }
             }
         }
+        metrics::counter!("fineline_understand_people_total").increment(n_served as u64);
         Ok(n_served)
     }
 

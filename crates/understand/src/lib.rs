@@ -19,3 +19,9 @@ pub mod traits;
 
 pub use error::UnderstandError;
 pub use traits::Traits;
+
+/// What this room counts: name and help.
+pub const METRICS: &[(&str, &str)] = &[
+    ("fineline_understand_models_total", "Times the item model was learnt"),
+    ("fineline_understand_people_total", "People looked at for new candidates"),
+];

@@ -186,6 +186,18 @@ fn what_is_bought_or_given_back_changes_the_candidates() {
 }
 
 #[test]
+fn whoever_agrees_later_is_served_without_another_order() {
+    let (mut house, _) = kettles();
+    let late = house.order("late", 200, false, &["KETTLE"]);
+    let mut follower = Follower::new();
+    house.follow(&mut follower);
+    assert_eq!(house.candidates(late), None);
+    house.answer("late", ConsentStatus::Given, None);
+    house.follow(&mut follower);
+    assert_eq!(house.candidates(late).unwrap(), [("TEAPOT".to_owned(), Some("KETTLE".to_owned()))]);
+}
+
+#[test]
 fn whoever_said_no_or_shares_less_has_no_candidates_and_is_not_counted() {
     let (mut house, people) = kettles();
     let no = house.order("no", 200, false, &["KETTLE"]);
