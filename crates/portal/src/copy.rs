@@ -5,7 +5,8 @@ use crate::words::{self, When};
 use model::{ArtefactId, At, Class, Context, Day, EventKind, ItemCode, Kind, Method, ProfileId, Value};
 use promise::{Artefact, ArtefactKind, CandidatesPlan, ChannelKind, Promise, Refusal, RefusalReason};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use vault::{DecisionView, EventView, FactRead, FactView, ItemBasis, LedgerEntry, Permit, Snapshot};
 
 /// Most events in one copy; the newest come first.
@@ -70,6 +71,8 @@ pub(crate) struct PurposeCopy {
 #[derive(Serialize, Clone)]
 pub(crate) struct ReaderCopy {
     pub(crate) artefact: String,
+    #[serde(skip)]
+    pub(crate) artefact_words: String,
     pub(crate) n: u32,
 }
 
@@ -206,6 +209,8 @@ pub(crate) struct ContactCopy {
 pub(crate) struct UseCopy {
     pub(crate) day: String,
     pub(crate) artefact: String,
+    #[serde(skip)]
+    pub(crate) artefact_words: String,
     pub(crate) purpose: Option<String>,
     pub(crate) n: u32,
 }
@@ -227,6 +232,15 @@ pub(crate) fn page(promise: &Promise, name: &str) -> Result<ArtefactId, Refusal>
 impl PersonCopy {
     /// Reads everything under the person's own right of access.
     pub(crate) fn read(snapshot: &Snapshot, person: ProfileId) -> Result<Self, Refusal> {
+        Self::with_events(snapshot, person, EVENTS_MAX)
+    }
+
+    /// Everything but the events: for pages that show none.
+    pub(crate) fn without_events(snapshot: &Snapshot, person: ProfileId) -> Result<Self, Refusal> {
+        Self::with_events(snapshot, person, 0)
+    }
+
+    fn with_events(snapshot: &Snapshot, person: ProfileId, events_max: usize) -> Result<Self, Refusal> {
         let promise = snapshot.promise();
         let permit = snapshot.permit(person, page(promise, Artefact::PORTAL)?)?;
         let reader = Reader::new(snapshot);
@@ -237,11 +251,11 @@ impl PersonCopy {
             person: person.show(permit.kind()),
             notice_version: promise.notice.version,
             facts: reader.facts(&permit),
-            events: reader.events(&permit)?,
+            events: reader.events(&permit, events_max)?,
             answers: reader.answers(&permit)?,
             messages: permit.decisions(DECISIONS_MAX)?.iter().map(|decision| reader.message(decision)).collect(),
             contact: reader.contact(&permit),
-            uses: permit.uses()?.iter().map(|used| use_copy(used.reveal())).collect(),
+            uses: permit.uses()?.iter().map(|used| reader.use_copy(used.reveal())).collect(),
             staff_reads: permit.staff_reads()?.iter().map(|read| staff_copy(read.reveal())).collect(),
         })
     }
@@ -257,15 +271,6 @@ impl PersonCopy {
     }
 }
 
-fn use_copy(used: &vault::UseCount) -> UseCopy {
-    UseCopy {
-        day: used.day.to_string(),
-        artefact: used.artefact.clone(),
-        purpose: used.purpose.as_ref().map(ToString::to_string),
-        n: used.n,
-    }
-}
-
 fn staff_copy(read: &vault::StaffRead) -> StaffCopy {
     StaffCopy { at: When(read.at), staff: read.staff.clone(), reason: read.reason.clone() }
 }
@@ -277,11 +282,12 @@ pub(crate) struct Reader<'s> {
     now: At,
     /// Shows of an address no more than its owner needs: for pages that open without a sign-in.
     masks: bool,
+    titles: RefCell<HashMap<ItemCode, String>>,
 }
 
 impl<'s> Reader<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot) -> Self {
-        Self { snapshot, promise: snapshot.promise(), now: snapshot.now(), masks: false }
+        Self { snapshot, promise: snapshot.promise(), now: snapshot.now(), masks: false, titles: RefCell::default() }
     }
 
     pub(crate) fn masking(snapshot: &'s Snapshot) -> Self {
@@ -293,9 +299,9 @@ impl<'s> Reader<'s> {
         permit.facts().iter().map(|fact| self.fact(fact.reveal())).collect()
     }
 
-    /// Every event the permit opens, newest first.
-    pub(crate) fn events(&self, permit: &Permit<'_>) -> Result<Vec<EventCopy>, Refusal> {
-        Ok(permit.all_events(EVENTS_MAX)?.iter().map(|event| self.event(event.reveal())).collect())
+    /// Every event the permit opens, newest first, at most `limit`.
+    pub(crate) fn events(&self, permit: &Permit<'_>, limit: usize) -> Result<Vec<EventCopy>, Refusal> {
+        Ok(permit.all_events(limit)?.iter().map(|event| self.event(event.reveal())).collect())
     }
 
     /// Contact so far and its limits.
@@ -329,7 +335,11 @@ impl<'s> Reader<'s> {
     }
 
     pub(crate) fn fact(&self, view: &FactView) -> FactCopy {
-        let read_by = view.read_by.iter().map(|(name, n)| ReaderCopy { artefact: words::label(name), n: *n });
+        let read_by = view.read_by.iter().map(|(name, n)| ReaderCopy {
+            artefact: name.clone(),
+            artefact_words: self.artefact(name),
+            n: *n,
+        });
         FactCopy { from: view.from.clone(), read_by: read_by.collect(), ..self.bare(&view.fact) }
     }
 
@@ -429,8 +439,34 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// An item's title, looked up once per reading.
     fn title(&self, code: &ItemCode) -> String {
-        self.snapshot.item(code).map_or_else(|| code.to_string(), |item| item.title)
+        let mut titles = self.titles.borrow_mut();
+        let look = || self.snapshot.item(code).map_or_else(|| code.to_string(), |item| item.title);
+        titles.entry(code.clone()).or_insert_with(look).clone()
+    }
+
+    fn use_copy(&self, used: &vault::UseCount) -> UseCopy {
+        UseCopy {
+            day: used.day.to_string(),
+            artefact: used.artefact.clone(),
+            artefact_words: self.artefact(&used.artefact),
+            purpose: used.purpose.as_ref().map(ToString::to_string),
+            n: used.n,
+        }
+    }
+
+    /// Who or what read, in words people know.
+    fn artefact(&self, name: &str) -> String {
+        let promise = self.promise;
+        match name {
+            Artefact::PORTAL => "You, on these pages".to_owned(),
+            Artefact::DESK => "Our staff".to_owned(),
+            Artefact::ITEMS => "What goes with what".to_owned(),
+            _ if promise.campaigns.contains_key(name) => format!("Campaign “{}”", name.replace('_', " ")),
+            _ if promise.segments.contains_key(name) => format!("Group “{}”", name.replace('_', " ")),
+            _ => promise.traits.get(name).map_or_else(|| words::label(name), |plan| words::label(&plan.says)),
+        }
     }
 
     fn purposes(&self, names: &[model::PurposeName]) -> Vec<PurposeCopy> {
@@ -562,7 +598,7 @@ impl FactCopy {
         let readers: Vec<String> = self
             .read_by
             .iter()
-            .map(|by| format!("{} ({})", by.artefact, words::count(by.n as usize, "time", "times")))
+            .map(|by| format!("{} ({})", by.artefact_words, words::count(by.n as usize, "time", "times")))
             .collect();
         words::list(&readers)
     }

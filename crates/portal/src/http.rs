@@ -176,8 +176,11 @@ async fn around(With(state): With<Arc<State>>, mut request: Request, next: Next)
     request.extensions_mut().insert(visit.clone());
     let mut response = if foreign { Sorry::StaleForm.into_response() } else { next.run(request).await };
     let sorry = response.extensions_mut().remove::<Sorry>();
-    if let Some(sorry) = sorry.or_else(|| missing(&response, is_api)) {
-        response = sorry_response(&state, &visit, &sorry);
+    match sorry {
+        Some(sorry) => response = sorry_response(&state, &visit, &sorry),
+        None if is_api => response = api_response(response),
+        None if response.status() == StatusCode::NOT_FOUND => response = sorry_response(&state, &visit, &Sorry::Gone),
+        None => {}
     }
     if let Some(token) = visit.session.and_then(|session| session.renewed)
         && !response.headers().contains_key(SET_COOKIE)
@@ -190,13 +193,13 @@ async fn around(With(state): With<Arc<State>>, mut request: Request, next: Next)
     response
 }
 
-/// What axum itself refused on a page gets the same kind words.
-fn missing(response: &Response, is_api: bool) -> Option<Sorry> {
-    match response.status() {
-        _ if is_api || response.headers().contains_key(CONTENT_TYPE) => None,
-        StatusCode::NOT_FOUND => Some(Sorry::Gone),
-        _ => None,
+/// The server's door answers in JSON, also when axum refused before it.
+fn api_response(response: Response) -> Response {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if response.status().is_client_error() && !kind.contains("json") {
+        return api::refused(response.status());
     }
+    response
 }
 
 fn sorry_response(state: &State, visit: &Visit, sorry: &Sorry) -> Response {

@@ -101,7 +101,7 @@ impl MePage {
 fn readers(copy: &PersonCopy) -> Vec<ReaderRow> {
     let mut rows: BTreeMap<(&str, Option<&str>), (u32, &str)> = BTreeMap::new();
     for used in &copy.uses {
-        let row = rows.entry((&used.artefact, used.purpose.as_deref())).or_default();
+        let row = rows.entry((&used.artefact_words, used.purpose.as_deref())).or_default();
         row.0 = row.0.saturating_add(used.n);
         row.1 = row.1.max(&used.day);
     }
@@ -111,7 +111,7 @@ fn readers(copy: &PersonCopy) -> Vec<ReaderRow> {
     };
     rows.into_iter()
         .map(|((artefact, purpose), (n, last_day))| ReaderRow {
-            artefact: words::label(artefact),
+            artefact: artefact.to_owned(),
             says: says(purpose),
             last_day: last_day.to_owned(),
             n,

@@ -175,7 +175,11 @@ impl Sample {
     }
 
     fn copy(self, promise: &Promise) -> PersonCopy {
-        let uses = [("win_back", Some("offers"), 3), ("orders_90d", Some("orders"), 5), ("portal", None, 1)];
+        let uses = [
+            ("win_back", "Campaign “win back”", Some("offers"), 3),
+            ("lapsed", "Group “lapsed”", Some("orders"), 5),
+            ("portal", "You, on these pages", None, 1),
+        ];
         PersonCopy {
             facts: vec![
                 self.fact("favourite_group", "Favourite group", ValueCopy::Text(self.text("kitchen")), "provided"),
@@ -195,9 +199,10 @@ impl Sample {
             messages: (0..3).map(|n| self.message(n)).collect(),
             uses: uses
                 .iter()
-                .map(|(artefact, purpose, n)| UseCopy {
+                .map(|(artefact, artefact_words, purpose, n)| UseCopy {
                     day: "2026-11-20".to_owned(),
                     artefact: (*artefact).to_owned(),
+                    artefact_words: self.text(artefact_words),
                     purpose: purpose.map(str::to_owned),
                     n: *n,
                 })
@@ -253,7 +258,11 @@ impl Sample {
             context: "shopping",
             until: When(NOW.plus_days(526)),
             life_used_percent: 28,
-            read_by: vec![ReaderCopy { artefact: self.text("Win back"), n: 3 }],
+            read_by: vec![ReaderCopy {
+                artefact: self.text("win_back"),
+                artefact_words: self.text("Campaign “win back”"),
+                n: 3,
+            }],
         }
     }
 

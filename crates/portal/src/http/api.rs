@@ -72,6 +72,17 @@ impl Problem {
     }
 }
 
+/// What axum itself refused at this door: a body too large, a method or an address that is not there.
+pub(super) fn refused(status: StatusCode) -> Response {
+    let (code, message) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "we know nobody and nothing under this"),
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this address takes another method"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the body is too large"),
+        _ => ("malformed", "the request cannot be read"),
+    };
+    Problem::new(status, code, message).into_response()
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -280,7 +291,11 @@ pub(super) async fn read_person(
 fn desk(snapshot: &Snapshot, person: ProfileId) -> Result<PersonRead, Problem> {
     let permit = snapshot.permit(person, copy::page(snapshot.promise(), Artefact::DESK)?)?;
     let reader = Reader::new(snapshot);
-    Ok(PersonRead { person: person.show(permit.kind()), facts: reader.facts(&permit), events: reader.events(&permit)? })
+    Ok(PersonRead {
+        person: person.show(permit.kind()),
+        facts: reader.facts(&permit),
+        events: reader.events(&permit, copy::EVENTS_MAX)?,
+    })
 }
 
 /// The person's own copy, for a request that reached the company by another way. The reason is shown to them.

@@ -68,6 +68,11 @@ impl Person {
         Ok(PersonCopy::read(snapshot, self.session.person)?)
     }
 
+    /// The copy without events, for pages that show none.
+    fn brief(&self, snapshot: &Snapshot) -> Result<PersonCopy, Sorry> {
+        Ok(PersonCopy::without_events(snapshot, self.session.person)?)
+    }
+
     /// A form of this session, or none of ours.
     fn check(&self, sent: &Sent) -> Result<(), Sorry> {
         let is_ours = sent.get("csrf").is_some_and(|csrf| same(csrf, &self.session.csrf));
@@ -126,7 +131,7 @@ async fn not_me(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Re
 async fn choices(With(state): With<Arc<State>>, person: Person) -> Result<Response, Sorry> {
     let snapshot = state.vault().snapshot();
     let promise = snapshot.promise();
-    show(&ChoicesPage::new(person.frame(promise, "/privacy/me/choices"), promise, &person.copy(&snapshot)?))
+    show(&ChoicesPage::new(person.frame(promise, "/privacy/me/choices"), promise, &person.brief(&snapshot)?))
 }
 
 async fn choose(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Result<Response, Sorry> {
@@ -134,7 +139,7 @@ async fn choose(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Re
     let change = {
         let snapshot = state.vault().snapshot();
         let (purpose, answer) = (sent.get("purpose").unwrap_or_default(), sent.get("answer").unwrap_or_default());
-        let copy = person.copy(&snapshot)?;
+        let copy = person.brief(&snapshot)?;
         let had_yes = copy.answer(purpose).is_some_and(|answer| answer.status == "given");
         let (who, now) = (person.session.person, snapshot.now());
         choice::change(snapshot.promise(), who, purpose, answer, sent.get("level"), had_yes, now)
@@ -183,7 +188,7 @@ fn tastes_page(state: &State, person: &Person, is_saved: bool, sorries: Vec<Stri
     let promise = snapshot.promise();
     let status = if sorries.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
     let frame = person.frame(promise, "/privacy/me/tastes");
-    let mut response = show(&TastesPage::new(frame, promise, &person.copy(&snapshot)?, is_saved, sorries))?;
+    let mut response = show(&TastesPage::new(frame, promise, &person.brief(&snapshot)?, is_saved, sorries))?;
     *response.status_mut() = status;
     Ok(response)
 }
@@ -194,7 +199,7 @@ async fn state_tastes(With(state): With<Arc<State>>, person: Person, sent: Sent)
         let snapshot = state.vault().snapshot();
         let promise = snapshot.promise();
         let artefact = copy::page(promise, Artefact::PORTAL)?;
-        let copy = person.copy(&snapshot)?;
+        let copy = person.brief(&snapshot)?;
         taste::writes(promise, &copy, &sent.0, person.session.person, artefact, snapshot.now())
     };
     let mut sorries: Vec<String> =
@@ -211,17 +216,17 @@ async fn state_tastes(With(state): With<Arc<State>>, person: Person, sent: Sent)
 
 async fn messages(With(state): With<Arc<State>>, person: Person) -> Result<Response, Sorry> {
     let snapshot = state.vault().snapshot();
-    show(&MessagesPage::new(person.frame(snapshot.promise(), "/privacy/me/messages"), person.copy(&snapshot)?))
+    show(&MessagesPage::new(person.frame(snapshot.promise(), "/privacy/me/messages"), person.brief(&snapshot)?))
 }
 
 async fn receipts(With(state): With<Arc<State>>, person: Person) -> Result<Response, Sorry> {
     let snapshot = state.vault().snapshot();
     let frame = person.frame(snapshot.promise(), "/privacy/me/receipts");
-    show(&ReceiptsPage { frame, answers: person.copy(&snapshot)?.answers })
+    show(&ReceiptsPage { frame, answers: person.brief(&snapshot)?.answers })
 }
 
 fn one_answer(person: &Person, snapshot: &Snapshot, id: &str) -> Result<AnswerCopy, Sorry> {
-    person.copy(snapshot)?.answers.into_iter().find(|answer| answer.id == id).ok_or(Sorry::Gone)
+    person.brief(snapshot)?.answers.into_iter().find(|answer| answer.id == id).ok_or(Sorry::Gone)
 }
 
 async fn receipt(With(state): With<Arc<State>>, person: Person, Path(id): Path<String>) -> Result<Response, Sorry> {

@@ -54,6 +54,8 @@ async fn lookup_finds_by_the_companys_own_id_and_says_so_when_there_is_nobody() 
         let answer = ask(&house, Method::POST, "/v1/people/lookup", &key, "", body).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
     }
+    let large = ask(&house, Method::POST, "/v1/people/lookup", &key, "", &"x".repeat(20_000)).await;
+    assert_eq!((large.status, large.json()["code"].as_str()), (StatusCode::PAYLOAD_TOO_LARGE, Some("too_large")));
     let long = format!("{{\"userId\":\"{}\"}}", "x".repeat(513));
     let answer = ask(&house, Method::POST, "/v1/people/lookup", &key, "", &long).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
@@ -86,7 +88,9 @@ async fn the_export_through_the_server_is_the_persons_own_copy_and_shown_to_them
     assert_eq!((taken.status, taken.header("content-type")), (StatusCode::OK, Some("application/zip")));
     let browser = house.sign_in().await;
     assert!(seen(&house.get_as(&browser, "/privacy/me").await.text()).contains("she asked by letter"));
-    assert_eq!(ask(&house, Method::GET, &path, &key, "x", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    let looked = ask(&house, Method::GET, &path, &key, "x", "").await;
+    assert_eq!(looked.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(looked.json()["code"], "method_not_allowed");
 }
 
 #[tokio::test]

@@ -14,16 +14,17 @@ use http::{HeaderMap, Request, StatusCode};
 use model::id::base32;
 use model::time::ManualClock;
 use model::{
-    At, CampaignName, Clock, ConsentStatus, Currency, DecisionId, EventKind, EventName, FactName, FieldName, ItemCode,
-    LineItem, Method, Money, OfferName, ProfileId, PurposeName, Rng, SourceName, TraitName, Trust, Value, Words,
+    At, Awareness, CampaignName, Clock, ConsentStatus, Currency, DecisionId, EventKind, EventName, Fact, FactName,
+    FieldName, ItemCode, LineItem, Method, Money, OfferName, ProfileId, Provenance, PurposeName, RankedItem, Rng,
+    SourceName, TraitName, Trust, Value, Words,
 };
 use promise::{Artefact, ArtefactKind, ChannelKind, Promise};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tower::ServiceExt;
 use vault::{
-    ConsentChange, FactRead, Household, Identifier, IdentifierKind, Intake, Item, ItemBasis, MessageKey, NewDecision,
-    Outcome, Step, Subject, Trace, Vault,
+    ConsentChange, FactRead, FactWrite, Household, Identifier, IdentifierKind, Intake, Item, ItemBasis, MessageKey,
+    NewDecision, Outcome, Step, Subject, Trace, Vault,
 };
 
 /// What the company calls the one customer.
@@ -171,6 +172,36 @@ impl House {
             message_key: MessageKey::Wire(format!("order-{}", self.clock.now().ms())),
         };
         self.vault.take(vec![event]).unwrap().await.unwrap().remove(0)
+    }
+
+    /// What the model thinks the customer could like.
+    pub(super) async fn guesses(&self, items: &[&str]) {
+        let because = ItemCode::parse("22423");
+        let ranked = |item: &&str| RankedItem {
+            item: ItemCode::parse(item).unwrap(),
+            because: because.clone(),
+            score_micros: 1,
+        };
+        let now = self.clock.now();
+        let fact = Fact {
+            name: FactName::Trait(TraitName::parse("candidates").unwrap()),
+            value: Value::Ranking(items.iter().map(ranked).collect()),
+            class: model::Class::Plain,
+            context: model::Context::Shopping,
+            provenance: Provenance::Inferred { ancestors: vec!["Order Completed".to_owned()] },
+            as_of: now,
+            told_at: Some(now),
+            told_how: Awareness::InNotice,
+            purposes: vec![PurposeName::parse("offers").unwrap()],
+            notice_version: 1,
+            expires_at: now.plus_days(30),
+        };
+        let artefact = self.promise.artefact(ArtefactKind::Model, Artefact::ITEMS).unwrap().id;
+        let inputs_expire_at = Some(now.plus_days(30));
+        let write = FactWrite { person: self.person(), artefact, fact: Some(fact), remove: None, inputs_expire_at };
+        for answer in self.vault.write_facts(vec![write]).unwrap().await.unwrap() {
+            answer.unwrap();
+        }
     }
 
     pub(super) fn find(&self) -> Option<ProfileId> {

@@ -299,6 +299,27 @@ async fn that_is_not_me_turns_the_thing_down_and_nothing_else() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
+#[tokio::test]
+async fn that_is_not_me_takes_the_guess_out_of_what_is_stored() {
+    let house = House::with_one_customer().await;
+    house.guesses(&["85123A", "22423"]).await;
+    let browser = house.sign_in().await;
+    let page = seen(&house.get_as(&browser, "/privacy/me").await.text());
+    assert!(page.contains("These are guesses, not facts.") && page.contains("Hanging heart candle"), "{page}");
+    assert!(page.contains("Because you bought Cake stand."), "with its evidence");
+    let guessed = |copy: &PersonCopy| -> Vec<String> {
+        let fact = copy.facts.iter().find(|fact| fact.origin == "inferred");
+        fact.iter().flat_map(|fact| fact.value.guesses()).map(|guess| guess.item.clone()).collect()
+    };
+    assert_eq!(guessed(&copy(&house)), ["85123A", "22423"]);
+    house.post_as(&browser, "/privacy/me/not-me", "item=85123A").await;
+    assert_eq!(guessed(&copy(&house)), ["22423"]);
+    house.post_as(&browser, "/privacy/me/not-me", "item=22423").await;
+    assert!(guessed(&copy(&house)).is_empty());
+    let choices = seen(&house.get_as(&browser, "/privacy/me/choices").await.text());
+    assert!(choices.contains("These never come again: Hanging heart candle and Cake stand."), "{choices}");
+}
+
 // ── the copy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 fn copy(house: &House) -> PersonCopy {
