@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, campaign, check, completions, config as config_command, doctor, explain, fmt, init, key, man, notice,
-    plan, segment, upgrade,
+    apply, audit, campaign, census, check, completions, config as config_command, doctor, explain, fmt, init, key, man,
+    notice, plan, segment, source, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -93,12 +93,18 @@ pub enum Command {
     Apply(apply::Args),
     /// Look at clock, disk, keys, promise and settings
     Doctor(doctor::Args),
+    /// Make the write key of a source
+    #[command(subcommand)]
+    Source(source::Command),
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
     /// Start, pause or stop a campaign, or read its lift
     #[command(subcommand)]
     Campaign(campaign::Command),
+    /// Search every byte for one person, with every key that can be found
+    #[command(subcommand)]
+    Census(census::Command),
     /// Verify receipts, offline
     #[command(subcommand)]
     Audit(audit::Command),
@@ -137,8 +143,10 @@ impl Command {
             Self::Plan(args) => plan::run(&args, ground),
             Self::Apply(args) => apply::run(&args, ground),
             Self::Doctor(args) => doctor::run(&args, ground),
+            Self::Source(command) => source::run(command, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
+            Self::Census(command) => census::run(command, ground),
             Self::Audit(command) => audit::run(command, ground),
             Self::Key(command) => key::run(command, ground),
             Self::Notice(command) => notice::run(command, ground),

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod audit;
 pub mod campaign;
+pub mod census;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -15,4 +16,5 @@ pub mod man;
 pub mod notice;
 pub mod plan;
 pub mod segment;
+pub mod source;
 pub mod upgrade;

@@ -406,7 +406,15 @@ pub fn open(path: &Path) -> anyhow::Result<std::fs::File> {
 /// # Errors
 /// When it exists or cannot be written.
 pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_with(path, text, std::fs::OpenOptions::new().write(true).create_new(true))
+    write_new_bytes(path, text.as_bytes())
+}
+
+/// The same for bytes.
+///
+/// # Errors
+/// When it exists or cannot be written.
+pub fn write_new_bytes(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_with(path, bytes, std::fs::OpenOptions::new().write(true).create_new(true))
 }
 
 /// Writes a file named on the command line, in place of what it holds.
@@ -414,16 +422,14 @@ pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_over(path: &Path, text: &str) -> anyhow::Result<()> {
-    write_with(path, text, std::fs::OpenOptions::new().write(true).create(true).truncate(true))
+    write_with(path, text.as_bytes(), std::fs::OpenOptions::new().write(true).create(true).truncate(true))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program writes the files named on the command line")]
-fn write_with(path: &Path, text: &str, options: &std::fs::OpenOptions) -> anyhow::Result<()> {
+fn write_with(path: &Path, bytes: &[u8], options: &std::fs::OpenOptions) -> anyhow::Result<()> {
     use std::io::Write;
     let mut file = options.open(path).with_context(|| format!("creating {}", path.display()))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("writing {}", path.display()))
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod desk;
 pub mod exit;
 pub mod house;
 pub mod http;
@@ -23,6 +24,7 @@ pub mod listener;
 pub mod mail;
 pub mod promised;
 pub mod pump;
+pub mod reference;
 pub mod say;
 pub mod telemetry;
 

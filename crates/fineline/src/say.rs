@@ -103,9 +103,14 @@ impl Say {
 
     /// Why it did not work, with the whole chain of causes; for machines one JSON object on stderr.
     pub fn error(self, error: &anyhow::Error) {
-        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let says = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<promise::Refusal>() {
+            Some(refusal) => refusal.sentence(),
+            None => cause.to_string(),
+        };
+        let causes: Vec<String> = error.chain().skip(1).map(says).collect();
+        let error = error.chain().next().map_or_else(String::new, says);
         if self.form == Form::Json {
-            let object = serde_json::json!({ "error": { "message": error.to_string(), "causes": causes } });
+            let object = serde_json::json!({ "error": { "message": error, "causes": causes } });
             self.stderr(&object.to_string());
             return;
         }

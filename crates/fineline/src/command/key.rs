@@ -22,7 +22,7 @@ pub fn run(Command::Rotate: Command, ground: &Ground) -> anyhow::Result<Exit> {
         let human =
             format!("key version {}: {} rows re-wrapped, older versions destroyed", rotation.version, rotation.n_rows);
         ground.say.answer(&machine, human)?;
-        ground.say.next("fineline census --id-file FILE, to see that an erased person is gone");
+        ground.say.next("fineline census search --notes FILE, to see that an erased person is gone");
         Ok(Exit::Fine)
     })
 }

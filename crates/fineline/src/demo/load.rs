@@ -221,3 +221,32 @@ fn lines(order: &Order) -> Vec<LineItem> {
     };
     order.lines.iter().filter_map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::people::draw;
+    use super::*;
+    use crate::house::household_with;
+    use model::SegmentName;
+    use model::chance::Seeded;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_made_up_history_goes_in_whole_and_the_segment_is_what_was_drawn() {
+        let text =
+            include_str!("promise.toml").replace("BASE_URL", "http://localhost:4000").replace("QUIET", "21:00-08:00");
+        let promise = Arc::new(promise::parse("demo.toml", &text).unwrap());
+        let household = household_with(promise.clone(), Arc::new(crate::clock::SystemClock), Arc::new(Seeded::new(1)));
+        let vault = Vault::in_memory(household).unwrap();
+        let customers = draw(800, 1);
+        let loaded = load(&vault, &promise, &customers, "Etc/GMT-12", |_| {}).unwrap();
+        let n_orders: usize = customers.iter().map(|one| one.orders.len()).sum();
+        assert_eq!((loaded.n_kept, loaded.n_refused), (n_orders, 0));
+        let lapsed = customers.iter().filter(|one| one.is_lapsed(90));
+        let yes = lapsed.clone().filter(|one| one.answer == Answer::Yes);
+        let count = vault.snapshot().segment_count(&SegmentName::parse("lapsed").unwrap()).unwrap();
+        assert_eq!(count.matching, Some(lapsed.count() as u64));
+        assert_eq!(count.tellable, Some(yes.count() as u64));
+        vault.close().unwrap();
+    }
+}

@@ -1,0 +1,268 @@
+//! `fineline census note` and `census search`: whether a person is still anywhere after an erasure. `note` writes down what
+//! somebody who kept the old disk would have; `search` uses every key that can be found, and looks through every byte.
+//!
+//! Both hold the data folder's lock, so the committer stands still while the store is copied. Out of reach, and said so:
+//! blocks of the disk that no file names any more, and freed memory.
+
+use crate::cli::Ground;
+use crate::config::read_text;
+use crate::desk::Whom;
+use crate::exit::{Exit, Failure};
+use crate::house;
+use anyhow::Context;
+use model::{FactName, ProfileId, Value};
+use promise::{Artefact, ArtefactKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use vault::Vault;
+use vault::census::{Census, Finding, Needle, Notes, Reach, Searched, search};
+
+/// Largest notes file, in bytes.
+const NOTES_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Events looked through for words.
+const EVENTS_MAX: usize = 10_000;
+/// Findings shown.
+const SHOWN_MAX: usize = 50;
+
+/// What can be asked.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Before an erasure: note the person's rows, records and words, and show that every word is in reach
+    Note(NoteArgs),
+    /// After it: try every key that can be found, and search every byte
+    Search(SearchArgs),
+}
+
+/// Of whom.
+#[derive(Debug, clap::Args)]
+pub struct NoteArgs {
+    /// Whom it is about.
+    #[command(flatten)]
+    whom: Whom,
+    /// Where the notes go; they hold the person's words, so destroy them after the census
+    #[arg(long, value_name = "FILE")]
+    notes: PathBuf,
+}
+
+/// Where.
+#[derive(Debug, clap::Args)]
+pub struct SearchArgs {
+    /// What `census note` wrote
+    #[arg(long, value_name = "FILE")]
+    notes: PathBuf,
+    /// More folders: temp, logs, backups, mail queues; key backups in them are used
+    folders: Vec<PathBuf>,
+}
+
+/// The notes as a file.
+#[derive(Serialize, Deserialize)]
+struct NotesFile {
+    house: String,
+    notes: Notes,
+    words: Vec<Word>,
+}
+
+/// A word of the person. Words that others share (item codes) are looked for in the person's records only.
+#[derive(Serialize, Deserialize)]
+struct Word {
+    what: String,
+    text: String,
+    is_own: bool,
+}
+
+/// Does it.
+///
+/// # Errors
+/// A house that is being served, notes that cannot be read or written.
+pub fn run(command: Command, ground: &Ground) -> anyhow::Result<Exit> {
+    match command {
+        Command::Note(args) => note(&args, ground),
+        Command::Search(args) => look(&args, ground),
+    }
+}
+
+fn note(args: &NoteArgs, ground: &Ground) -> anyhow::Result<Exit> {
+    house::with(ground, |vault, _| {
+        let person = args.whom.find(vault)?;
+        let words = words(vault, person)?;
+        let census = begin(ground, &[])?;
+        let notes = census.note(&person)?;
+        let reach = census.reach(&notes, &needles(&words, |_| true));
+        let n_words = words.len();
+        let file = NotesFile { house: vault.house().to_string(), notes, words };
+        write_private(&args.notes, &serde_json::to_string(&file)?)?;
+        ground.say.answer(&reach_machine(&reach), reach_human(&reach))?;
+        ground.say.talk(format!(
+            "{} holds {n_words} of the person's words: destroy it after the census",
+            args.notes.display()
+        ));
+        ground.say.next("fineline person erase --now, fineline key rotate, then fineline census search --notes FILE");
+        Ok(if reach.out_of_reach.is_empty() { Exit::Fine } else { Exit::Findings })
+    })
+}
+
+fn look(args: &SearchArgs, ground: &Ground) -> anyhow::Result<Exit> {
+    let text = read_text(&args.notes, NOTES_BYTES_MAX)?;
+    let file: NotesFile =
+        serde_json::from_str(&text).map_err(|_| Failure::usage("this is not what `census note` wrote"))?;
+    house::with(ground, |vault, _| {
+        if file.house != vault.house().to_string() {
+            return Err(Failure::usage("these notes are of another house"));
+        }
+        let census = begin(ground, &args.folders)?;
+        let reach = census.reach(&file.notes, &needles(&file.words, |_| true));
+        let mut folders = vec![ground.settings.data()];
+        folders.extend(args.folders.iter().cloned());
+        let mut searched_for = needles(&file.words, |word| word.is_own);
+        searched_for.extend(file.notes.needles());
+        let searched = search(&folders, &searched_for)?;
+        let found = !reach.reached.is_empty() || searched.n_findings > 0;
+        let complete = searched.unread.is_empty() && census.unread.is_empty();
+        ground.say.answer(&machine(&reach, &searched), human(&census, &reach, &searched))?;
+        ground
+            .say
+            .talk("out of reach of this search: freed blocks of the disk, freed memory, and copies held elsewhere");
+        Ok(if found || !complete { Exit::Findings } else { Exit::Fine })
+    })
+}
+
+/// Every key that can be found, and a copy of the store.
+fn begin(ground: &Ground, also: &[PathBuf]) -> anyhow::Result<Census> {
+    let data = ground.settings.data();
+    let folders: Vec<PathBuf> = std::iter::once(data.clone()).chain(also.iter().cloned()).collect();
+    let mut census = Census::begin(&data, &ground.settings.root(), &folders)?;
+    let copy = tempfile::tempdir().context("making a temporary folder")?;
+    copy_folder(&data.join("store"), copy.path()).context("copying the store")?;
+    census.read_store(ground.settings.engine()?, copy.path())?;
+    // The engine holds its files open; the names may go.
+    drop(copy);
+    Ok(census)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Everything the person's own page can say about them, as far as it is made of words.
+fn words(vault: &Vault, person: ProfileId) -> anyhow::Result<Vec<Word>> {
+    let snapshot = vault.snapshot();
+    let portal =
+        snapshot.promise().artefact(ArtefactKind::Page, Artefact::PORTAL).context("the portal is an artefact")?;
+    let permit = snapshot.permit(person, portal.id)?;
+    let mut seen = BTreeSet::new();
+    let mut words = Vec::new();
+    let mut add = |what: &str, text: &str, is_own: bool| {
+        if seen.insert(text.to_owned()) && Needle::new(what, text.as_bytes()).is_some() {
+            let what = format!("{what} {}", words.len() + 1);
+            words.push(Word { what, text: text.to_owned(), is_own });
+        }
+    };
+    for view in permit.facts() {
+        let fact = &view.reveal().fact;
+        if let (FactName::Field(name), Value::Text(text)) = (&fact.name, &fact.value) {
+            // A choice from a list is shared with others.
+            let is_own = snapshot.promise().fields.get(name).is_some_and(|field| field.one_of.is_empty());
+            add(name.as_str(), text, is_own);
+        }
+    }
+    for view in permit.all_events(EVENTS_MAX)? {
+        let event = &view.reveal().event;
+        for (name, value) in &event.properties {
+            if let Value::Text(text) = value {
+                add(name, text, name.ends_with("_id"));
+            }
+        }
+        for line in &event.lines {
+            add("item", line.item.as_str(), false);
+        }
+    }
+    Ok(words)
+}
+
+fn needles(words: &[Word], which: impl Fn(&Word) -> bool) -> Vec<Needle> {
+    words.iter().filter(|word| which(word)).filter_map(|word| Needle::new(&word.what, word.text.as_bytes())).collect()
+}
+
+/// For the owner alone: it holds a person's words.
+#[expect(clippy::disallowed_methods, reason = "the program writes the files named on the command line")]
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("creating {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))
+}
+
+fn reach_machine(reach: &Reach) -> serde_json::Value {
+    serde_json::json!({
+        "rows_opened": reach.n_rows_opened,
+        "records_opened": reach.n_records_opened,
+        "records_closed": reach.n_records_closed,
+        "words_reached": reach.reached.len(),
+        "words_out_of_reach": reach.out_of_reach.len(),
+    })
+}
+
+fn machine(reach: &Reach, searched: &Searched) -> serde_json::Value {
+    let unread = searched.unread.iter().map(|unread| format!("{}: {}", unread.path.display(), unread.why));
+    serde_json::json!({
+        "reach": reach_machine(reach),
+        "files": searched.n_files,
+        "bytes": searched.n_bytes,
+        "findings": searched.n_findings,
+        "where": searched.findings.iter().take(SHOWN_MAX).map(Finding::to_string).collect::<Vec<_>>(),
+        "unread": unread.collect::<Vec<_>>(),
+    })
+}
+
+fn reach_human(reach: &Reach) -> String {
+    format!(
+        "keys: {} rows opened, {} records opened, {} stay closed\nwords: {} reached, {} out of reach\n",
+        reach.n_rows_opened,
+        reach.n_records_opened,
+        reach.n_records_closed,
+        reach.reached.len(),
+        reach.out_of_reach.len()
+    )
+}
+
+fn human(census: &Census, reach: &Reach, searched: &Searched) -> String {
+    let mut out = String::new();
+    for ring in census.rings() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "key ring: {} with versions {:?}", ring.file.display(), ring.versions);
+    }
+    out.push_str(&reach_human(reach));
+    for reached in &reach.reached {
+        let _ = writeln!(out, "  REACHED  {} in {}", reached.what, reached.keyspace);
+    }
+    let _ = writeln!(
+        out,
+        "bytes: {} files, {} bytes searched, {} findings",
+        searched.n_files, searched.n_bytes, searched.n_findings
+    );
+    for finding in searched.findings.iter().take(SHOWN_MAX) {
+        let _ = writeln!(out, "  FOUND    {finding}");
+    }
+    for unread in searched.unread.iter().chain(&census.unread) {
+        let _ = writeln!(out, "  UNREAD   {}: {}", unread.path.display(), unread.why);
+    }
+    out
+}

@@ -1,0 +1,3 @@
+//! The whole system, tested as a whole: one binary, one module per promise we make, one [`house::House`] for all.
+
+mod reference;

@@ -1,0 +1,30 @@
+//! The committed reference pages are what the program says of itself.
+
+use std::path::PathBuf;
+
+/// Compares a committed page, or writes it when asked to.
+fn check(page: &str, expected: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(page);
+    if std::env::var_os("FINELINE_WRITE_REFERENCE").is_some() {
+        #[expect(clippy::disallowed_methods, reason = "a test writes the page when asked to")]
+        std::fs::write(&path, expected).expect("the page can be written");
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test reads the page it judges")]
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == expected, "docs/reference/{page} is stale: run with FINELINE_WRITE_REFERENCE=1 and commit it");
+}
+
+#[test]
+fn the_page_of_commands_is_what_can_be_typed() {
+    check("cli.md", &fineline::reference::cli_page());
+}
+
+#[test]
+fn the_page_of_settings_is_what_can_be_set() {
+    check("settings.md", &fineline::reference::settings_page());
+}
+
+#[test]
+fn the_page_of_metrics_is_frozen() {
+    check("metrics.md", &fineline::reference::metrics_page());
+}
