@@ -51,7 +51,7 @@ mod wish;
 
 pub use error::VaultError;
 pub use permit::{Disclosed, Permit, PermitSet};
-pub use projection::{Bucket, Projection, TraitColumn};
+pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use record::*;
 pub use snapshot::Snapshot;
 pub use totals::ImportTotals;
@@ -413,11 +413,13 @@ impl Vault {
         receipt::public_keys_json(&self.inner.house.keys)
     }
 
-    /// Which of these SHA-256 hashes are hashes of key bytes found in this process's own memory (census).
-    #[must_use]
-    pub fn search_own_memory(&self, hashes: &[[u8; 32]]) -> Vec<[u8; 32]> {
-        let _ = hashes;
-        Vec::new()
+    /// Which of these keys, given only as hashes, stand in this process's own memory, and how many bytes were looked
+    /// through (census).
+    ///
+    /// # Errors
+    /// [`VaultError::File`] when the kernel does not let a process read itself.
+    pub fn search_own_memory(&self, needles: &[census::MemoryNeedle]) -> Result<(Vec<[u8; 32]>, u64), VaultError> {
+        census::search_own_memory(needles)
     }
 
     /// Runs the daily wheel and the sweeper up to now: expired records and day secrets go.

@@ -40,11 +40,32 @@ impl House {
         if !self.is_by_consent(&change.purpose) {
             return self.consent_answer(Answered::refused(OutcomeReason::NoPurpose));
         }
+        if let Some(entry) = self.same_answer(&person, change)? {
+            return self.consent_answer(Answered { profile: Some(person), entry: Some(entry), refusal: None });
+        }
         let now = self.now();
         let mut entry = consent_entry(change, ConsentId::new(now, self.rng()), now);
         entry.included_by = Some(now.plus_ms(INCLUDED_WITHIN_MS).ms());
         self.wish(person, Wish::Answer(entry.clone()))?;
         self.consent_answer(Answered { profile: Some(person), entry: Some(entry), refusal: None })
+    }
+
+    /// The entry that already says this: a browser that repeats its no on every page adds nothing.
+    fn same_answer(&self, person: &ProfileId, change: &ConsentChange) -> Result<Option<LedgerForm>, VaultError> {
+        let generation = self.generation();
+        let known = generation.state.person(person);
+        let is_same = known.is_some_and(|known| {
+            let relation = known.wishes.standing.relations.get(&change.purpose);
+            let same = |relation: &promise::Relation| {
+                relation.status == change.status && relation.notice_version == change.notice_version
+            };
+            known.pending.is_empty() && relation.is_some_and(same)
+        });
+        if !is_same {
+            return Ok(None);
+        }
+        let Some(open) = Open::load(self, &*generation.store, person)? else { return Ok(None) };
+        open.latest_entry(self, &*generation.store, change.purpose.as_str())
     }
 
     /// A reduction, in force when this returns.

@@ -206,6 +206,24 @@ impl Open {
         seal::open(&self.key.core_key(), &place, sealed)
     }
 
+    /// The newest ledger entry about a purpose.
+    pub(crate) fn latest_entry(
+        &self,
+        house: &House,
+        rows: &(impl Rows + ?Sized),
+        purpose: &str,
+    ) -> Result<Option<LedgerForm>, VaultError> {
+        for number in (0..self.core.n_ledger).rev() {
+            let key = numbered_key(&self.id, number);
+            let Some(row) = rows.get(Keyspace::Ledger, &key)? else { continue };
+            let entry = self.open_ledger(house, &key, &row)?;
+            if entry.purpose == purpose {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
     pub(crate) fn open_ledger(&self, house: &House, key: &[u8], sealed: &[u8]) -> Result<LedgerForm, VaultError> {
         format::decode("ledger", &self.open_own(house, RecordKind::Ledger, tail(key), sealed)?)
     }

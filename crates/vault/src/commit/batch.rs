@@ -302,13 +302,16 @@ impl<'h> Batch<'h> {
     // ── urgent ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Writes what is on the urgent log into the store's records.
-    pub(crate) fn drain_urgent(&mut self) -> Result<(), VaultError> {
+    pub(crate) fn drain_urgent(&mut self) {
         for Waiting { seq, person, wish } in self.house.waiting() {
-            self.apply_wish(&person, &wish)?;
+            if let Err(error) = self.apply_wish(&person, &wish) {
+                // It stays on the log and in force; the store gets it once it can be written.
+                tracing::error!(error = &error as &dyn std::error::Error, "a wish could not be written");
+                break;
+            }
             self.drained.push(*wish.id());
             self.drained_to = Some(seq);
         }
-        Ok(())
     }
 
     // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────

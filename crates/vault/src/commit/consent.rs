@@ -110,15 +110,7 @@ impl Batch<'_> {
     }
 
     pub(crate) fn latest_entry(&self, open: &Open, purpose: &str) -> Result<Option<LedgerForm>, VaultError> {
-        for number in (0..open.core.n_ledger).rev() {
-            let key = person::numbered_key(&open.id, number);
-            let Some(row) = person::Rows::get(self, Keyspace::Ledger, &key)? else { continue };
-            let entry = open.open_ledger(self.house, &key, &row)?;
-            if entry.purpose == purpose {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
+        open.latest_entry(self.house, self, purpose)
     }
 
     /// Writes an entry to the ledger and the log, and makes its relation.

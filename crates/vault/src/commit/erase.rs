@@ -12,6 +12,7 @@ use crate::record::Erasure;
 use crate::seal::RecordKind;
 use crate::statement;
 use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId};
+use std::sync::Arc;
 
 /// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
 const RECOVERY_MS: i64 = DAY_MS;
@@ -49,19 +50,25 @@ impl Committer {
 impl Batch<'_> {
     pub(crate) fn erase(&mut self, leaving: &Leaving) -> Result<(), VaultError> {
         let id = leaving.person;
-        let Some(open) = Open::load(self.house, &*self.store, &id)? else { return Ok(()) };
-        self.erase_index(&open, leaving)?;
-        self.erase_messages(&open)?;
+        let open = Open::load(self.house, &*self.store, &id).unwrap_or_else(|error| {
+            // What cannot be opened can still be deleted; its identifiers cannot be known.
+            tracing::error!(error = &error as &dyn std::error::Error, "a leaving profile could not be opened");
+            None
+        });
+        if let Some(open) = &open {
+            self.erase_index(open, leaving)?;
+            self.erase_messages(open)?;
+        }
         self.delete(Keyspace::Keys, id.as_bytes().to_vec());
-        match leaving.how {
-            Erasure::Now => {
-                let store = std::sync::Arc::clone(&self.store);
+        match (leaving.how, &open) {
+            (Erasure::Now, _) | (Erasure::WithinADay, None) => {
+                let store = Arc::clone(&self.store);
                 delete_rows(&*store, &id, self.ops())?;
             }
-            Erasure::WithinADay => {
+            (Erasure::WithinADay, Some(open)) => {
                 let form = RecoveryForm {
                     until: leaving.at.ms().saturating_add(RECOVERY_MS),
-                    sealed: self.house.to_recovery(&open)?,
+                    sealed: self.house.to_recovery(open)?,
                 };
                 self.put(Keyspace::House, House::recovery_row(&id), format::encode(&form));
             }
@@ -101,14 +108,14 @@ impl Batch<'_> {
 
     /// What waits to be sent to the person, and the way from a decision to them.
     fn erase_messages(&mut self, open: &Open) -> Result<(), VaultError> {
-        let decisions = std::sync::Arc::clone(&self.store);
-        for row in decisions.scan(Keyspace::Decisions, open.id.as_bytes()) {
+        let store = Arc::clone(&self.store);
+        for row in store.scan(Keyspace::Decisions, open.id.as_bytes()) {
             let (key, sealed) = row?;
             let id = person::tail(&key);
             if let Ok(id) = <[u8; 16]>::try_from(id) {
                 self.delete(Keyspace::Index, House::decision_row(&DecisionId::from_bytes(id)));
             }
-            let plain = open.open_own(self.house, RecordKind::Decision, id, &sealed)?;
+            let Ok(plain) = open.open_own(self.house, RecordKind::Decision, id, &sealed) else { continue };
             let decision: DecisionForm = format::decode("decisions", &plain)?;
             if let Some(message) = &decision.message {
                 self.delete_outbox(message);

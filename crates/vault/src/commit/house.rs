@@ -136,11 +136,13 @@ impl Batch<'_> {
             KeyChange::Rotate => SOURCE_KEYS.saturating_sub(1),
             KeyChange::Replace => 0,
         };
+        let newest = known.first().map_or(i64::MIN, |known| known.at.saturating_add(1));
         let gone: Vec<SourceKeyForm> = known.into_iter().skip(kept).collect();
         for old in &gone {
             self.delete(Keyspace::House, House::source_key_row(&old.token));
         }
-        let form = SourceKeyForm { token: token.into(), source: source.as_str().to_owned(), at: self.now.ms() };
+        let at = self.now.ms().max(newest);
+        let form = SourceKeyForm { token: token.into(), source: source.as_str().to_owned(), at };
         self.put_house(RecordKind::House, House::source_key_row(&form.token), &format::encode(&form))?;
         self.leaf("source_key", source.as_str().as_bytes());
         self.then(move |house, _| house.set_source_keys(form, &gone));

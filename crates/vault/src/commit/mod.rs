@@ -123,7 +123,7 @@ impl Committer {
         let mut held: Option<Command> = None;
         while let Some(first) = held.take().or_else(|| queue.recv().ok()) {
             let served = if first.is_alone() {
-                self.flush(Vec::new()).and_then(|()| self.serve_alone(first))
+                self.flush(Vec::new()).map(|()| self.serve_alone(first))
             } else {
                 let mut weight = first.weight();
                 let mut commands = vec![first];
@@ -160,42 +160,43 @@ impl Committer {
         self.drain_erasures()?;
         let house = Arc::clone(&self.house);
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
-        batch.drain_urgent()?;
+        batch.drain_urgent();
         for command in commands {
             batch.serve(command);
         }
         self.commit(batch)
     }
 
-    fn serve_alone(&mut self, command: Command) -> Result<Flow, VaultError> {
+    /// Serves what has no batch, or many. An error is the asker's; only a batch that failed stops the committer.
+    fn serve_alone(&mut self, command: Command) -> Flow {
         match command {
             Command::Turn(reply) => {
-                self.turn_if_due()?;
-                let _ = reply.send(Ok(()));
+                let _ = reply.send(self.turn_if_due());
             }
             Command::Sweep(reply) => {
-                let swept = self.sweep()?;
-                let _ = reply.send(Ok(swept));
+                let _ = reply.send(self.sweep());
             }
             Command::Rotate(reply) => {
-                let rotation = self.rotate()?;
-                let _ = reply.send(Ok(rotation));
+                let _ = reply.send(self.rotate());
             }
             Command::Close(reply) => {
                 self.house.close();
                 let _ = reply.send(Ok(()));
-                return Ok(Flow::Stop);
             }
             _ => {}
         }
-        Ok(Flow::Go)
+        if self.house.is_closed() { Flow::Stop } else { Flow::Go }
     }
 
-    /// Writes, publishes, answers.
+    /// Writes, publishes, answers. After an error nothing is written any more: the chain has gone on without its batch.
     fn commit(&mut self, batch: Batch<'_>) -> Result<(), VaultError> {
-        let Some(sealed) = batch.seal(&mut self.chain)? else { return Ok(()) };
         let house = Arc::clone(&self.house);
-        sealed.write(&house, &mut self.wheel, &self.chain)
+        let written = match batch.seal(&mut self.chain) {
+            Ok(Some(sealed)) => sealed.write(&house, &mut self.wheel, &self.chain),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        written.inspect_err(|_| house.close())
     }
 
     /// Before anybody is served: whoever was erased leaves the store, and what the urgent log held is written.

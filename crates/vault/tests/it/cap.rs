@@ -1,1 +1,80 @@
-//! (soon)
+//! One cap over everything, also when everything happens at once.
+
+use crate::fixture::{ENGINES, House};
+use crate::sending::decision;
+use std::sync::Barrier;
+use vault::{AttemptEnd, EngineKind};
+
+/// Five campaigns like the first, beside it.
+fn five_campaigns() -> String {
+    let one = "[campaign.win_back]";
+    let begins = promise::fixture::SHOP.find(one).unwrap();
+    let rest = &promise::fixture::SHOP[begins..];
+    let ends = rest[1..].find("\n[").unwrap() + 1;
+    let body = &rest[one.len()..ends];
+    let others: String = (2..=5).map(|n| format!("\n[campaign.win_back_{n}]{body}")).collect();
+    format!("{}{}", promise::fixture::SHOP, others)
+}
+
+#[test]
+fn c16_five_campaigns_in_parallel_never_break_one_persons_cap() {
+    for engine in ENGINES {
+        let house = House::with(engine, &five_campaigns());
+        let person = house.customer("ada", 3, 100);
+        let campaigns: Vec<_> = house.promise.campaigns.keys().cloned().collect();
+        assert_eq!(campaigns.len(), 5);
+        let together = Barrier::new(campaigns.len());
+        let house = &house;
+        let n_sent: usize = std::thread::scope(|scope| {
+            let send = |(n, campaign): (usize, &model::CampaignName)| {
+                let mut new = decision(house, person, u32::try_from(n).unwrap());
+                new.campaign = campaign.clone();
+                new.artefact = house.artefact(promise::ArtefactKind::Campaign, campaign.as_str());
+                let together = &together;
+                scope.spawn(move || {
+                    together.wait();
+                    let decided = house.vault.decide(new).unwrap().wait().unwrap();
+                    together.wait();
+                    let id = decided.unwrap();
+                    let due = house.vault.snapshot().outbox_due(10).unwrap();
+                    let Some(entry) = due.into_iter().find(|entry| entry.decision == id) else { return 0 };
+                    let Ok(attempt) = house.vault.begin_attempt(entry.message).unwrap().wait().unwrap() else {
+                        return 0;
+                    };
+                    if house.vault.look(attempt.person, attempt.consent_seq).is_err() {
+                        return 0;
+                    }
+                    house.vault.finish_attempt(attempt, AttemptEnd::Sent).unwrap().wait().unwrap();
+                    1
+                })
+            };
+            let threads: Vec<_> = campaigns.iter().enumerate().map(send).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(n_sent, 2, "{engine:?}: two in a week, over all campaigns together");
+        let waiting = house.vault.snapshot().outbox_counts().unwrap();
+        assert!(waiting.contains(&("waiting", 3)), "the others wait for room: {waiting:?}");
+        house.clock.advance_days(7);
+        assert_eq!(house.vault.snapshot().outbox_due(10).unwrap().len(), 3, "there is room again a week later");
+    }
+}
+
+#[test]
+fn c16_a_try_that_did_not_send_gives_its_room_back() {
+    let house = House::with(EngineKind::Memory, &five_campaigns());
+    let person = house.customer("ada", 3, 100);
+    for n in 0..4 {
+        let mut new = decision(&house, person, n);
+        let name = if n == 0 { "win_back".to_owned() } else { format!("win_back_{}", n + 1) };
+        new.campaign = model::CampaignName::parse(&name).unwrap();
+        new.artefact = house.artefact(promise::ArtefactKind::Campaign, &name);
+        house.vault.decide(new).unwrap().wait().unwrap().unwrap();
+    }
+    let due = house.vault.snapshot().outbox_due(10).unwrap();
+    let begin = |n: usize| house.vault.begin_attempt(due[n].message).unwrap().wait().unwrap();
+    let (first, second) = (begin(0).unwrap(), begin(1).unwrap());
+    assert!(begin(2).is_err(), "two are on their way");
+    house.vault.finish_attempt(first, AttemptEnd::Failed { why: "message_refused" }).unwrap().wait().unwrap();
+    house.vault.finish_attempt(second, AttemptEnd::Sent).unwrap().wait().unwrap();
+    begin(3).unwrap();
+}

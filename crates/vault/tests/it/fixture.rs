@@ -39,12 +39,16 @@ impl House {
     }
 
     pub fn with(engine: EngineKind, text: &str) -> Self {
+        Self::seeded(engine, text, 7)
+    }
+
+    pub fn seeded(engine: EngineKind, text: &str, seed: u64) -> Self {
         let promise = Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses"));
         let clock = Arc::new(ManualClock::new(At::parse(TODAY).unwrap()));
         let household = Household {
             promise: Arc::clone(&promise),
             clock: Arc::clone(&clock) as Arc<dyn model::Clock>,
-            rng: Arc::new(Seeded::new(7)),
+            rng: Arc::new(Seeded::new(seed)),
             projection: Arc::new(Counts::new()),
         };
         if engine == EngineKind::Memory {
@@ -76,6 +80,16 @@ impl House {
         drop(vault);
         let vault = Vault::open(&options, household.clone()).unwrap();
         Self { vault, clock, promise, household, options: Some(options), folder }
+    }
+
+    pub fn parts(&self) -> (&Options, &Household) {
+        (self.options.as_ref().unwrap(), &self.household)
+    }
+
+    /// Closes the vault; the folder stays as long as what is returned.
+    pub fn close(self) -> Option<tempfile::TempDir> {
+        drop(self.vault);
+        self.folder
     }
 
     pub fn folder(&self) -> Option<&std::path::Path> {
@@ -279,4 +293,39 @@ impl Projection for Counts {
         let none_lately = values.get(1).copied().flatten() == Some(0);
         vec![at_least_three && none_lately]
     }
+}
+
+/// Every file below a folder, whole, in order.
+pub fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            #[expect(clippy::disallowed_methods, reason = "the tests read what a thief would")]
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Whether some bytes stand in others. Pages of zeros, of which engines make plenty, are passed over.
+pub fn contains(content: &[u8], bytes: &[u8]) -> bool {
+    const PAGE: usize = 4_096;
+    let zeros = [0; PAGE];
+    content.chunks(PAGE).enumerate().any(|(n, page)| {
+        let end = (n * PAGE + PAGE + bytes.len()).min(content.len());
+        page != &zeros[..page.len()] && content[n * PAGE..end].windows(bytes.len()).any(|window| window == bytes)
+    }) || straddles(content, bytes, PAGE)
+}
+
+/// A page of zeros may end in the first byte of what is looked for only when that byte is zero.
+fn straddles(content: &[u8], bytes: &[u8], page: usize) -> bool {
+    bytes[0] == 0
+        && (page..content.len()).step_by(page).any(|at| {
+            let around = &content[at - bytes.len().min(at)..(at + bytes.len()).min(content.len())];
+            around.windows(bytes.len()).any(|window| window == bytes)
+        })
 }
