@@ -117,7 +117,7 @@ async fn metrics_of_clients(request: Request) -> Response {
 async fn get_settings(Shared(state): Shared<Arc<State>>, Path(key): Path<String>) -> Response {
     let Some(source) = state.source_of(&key) else { return refused("settings", &WireError::NotFound) };
     count("settings", StatusCode::OK);
-    as_json(StatusCode::OK, &settings(&state.promise, source, &key, &state.base_url))
+    as_json(StatusCode::OK, &settings(source, &key, &state.base_url))
 }
 
 async fn bytes_of(headers: &HeaderMap, body: Body) -> Result<Bytes, WireError> {
@@ -298,3 +298,6 @@ async fn cors(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -301,3 +301,6 @@ fn line(product: &Object<'_>, currency: Currency, sign: i32) -> Option<LineItem>
     let Some(Value::Money(price)) = price else { return None };
     Some(LineItem { row: 0, item: ItemCode::parse(&code)?, quantity, price })
 }
+
+#[cfg(test)]
+mod tests;
