@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, campaign, census, check, completions, config as config_command, doctor, explain, fmt, init, key, man,
-    notice, plan, segment, source, upgrade,
+    apply, audit, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt, import,
+    init, key, man, notice, plan, segment, serve, source, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -79,6 +79,8 @@ impl Everywhere {
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Show everything: a seeded shop with 5,000 made-up people, console, portal and inbox, in a temporary folder
+    Demo(demo::Args),
     /// Write a starter promise file and make a data folder
     Init(init::Args),
     /// Check promise files and say what is wrong, with places and codes
@@ -91,11 +93,15 @@ pub enum Command {
     Plan(plan::Args),
     /// Review what the promise file asks for and put it in force
     Apply(apply::Args),
+    /// Serve sites, servers, people and staff
+    Serve(serve::Args),
     /// Look at clock, disk, keys, promise and settings
     Doctor(doctor::Args),
     /// Make the write key of a source
     #[command(subcommand)]
     Source(source::Command),
+    /// Load a history from files, through a mapping file
+    Import(import::Args),
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
@@ -127,7 +133,10 @@ pub enum Command {
 impl Command {
     /// Flags that are settings.
     fn flags(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        match self {
+            Self::Serve(args) => args.flags(),
+            _ => Vec::new(),
+        }
     }
 
     /// Does it.
@@ -136,14 +145,17 @@ impl Command {
     /// What went wrong, in words for the operator; [`crate::exit::of`] knows the exit code.
     pub fn run(self, ground: &Ground) -> anyhow::Result<Exit> {
         match self {
+            Self::Demo(args) => demo::run(&args, ground),
             Self::Init(args) => init::run(&args, ground),
             Self::Check(args) => check::run(&args, ground),
             Self::Explain(args) => explain::run(&args, ground),
             Self::Fmt(args) => fmt::run(&args, ground),
             Self::Plan(args) => plan::run(&args, ground),
             Self::Apply(args) => apply::run(&args, ground),
+            Self::Serve(args) => serve::run(&args, ground),
             Self::Doctor(args) => doctor::run(&args, ground),
             Self::Source(command) => source::run(command, ground),
+            Self::Import(args) => import::run(&args, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),

@@ -26,6 +26,7 @@ pub mod promised;
 pub mod pump;
 pub mod reference;
 pub mod say;
+pub mod serve;
 pub mod telemetry;
 
 use clap::Parser;

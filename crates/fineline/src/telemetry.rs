@@ -19,7 +19,8 @@ pub const METRICS: &[(&str, &str)] = &[
 /// The metrics of every room and of the program, by name.
 #[must_use]
 pub fn all_metrics() -> Vec<(&'static str, &'static str)> {
-    let mut all: Vec<_> = METRICS.to_vec();
+    let rooms = [METRICS, collect::METRICS, understand::METRICS, decide::METRICS, deliver::METRICS, portal::METRICS];
+    let mut all = rooms.concat();
     all.sort_unstable();
     all
 }
