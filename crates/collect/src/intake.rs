@@ -19,8 +19,8 @@ struct Passing {
 enum End {
     /// Refused here.
     Refused(OutcomeReason),
-    /// The vault answers, in order.
-    Asked,
+    /// The vault answers, in order; then perhaps two ids are tied together.
+    Asked(Option<Join>),
     /// Ties two ids together.
     Joined(Join),
 }
@@ -39,22 +39,24 @@ impl State {
         let mut passing = Vec::with_capacity(calls.calls.len());
         let mut intakes: Vec<Intake> = Vec::with_capacity(calls.calls.len());
         for call in &calls.calls {
-            let (event, minimised, cut) = match call {
-                Err(unfit) => (String::new(), Minimised::Refuse(unfit.reason()), Vec::new()),
-                Ok(call) => {
-                    let (minimised, cut) = gate.minimise(call);
-                    (call.name.clone(), minimised, cut)
+            let call = match call {
+                Ok(call) => call,
+                Err(unfit) => {
+                    let end = End::Refused(unfit.reason());
+                    passing.push(Passing { event: String::new(), cut: Vec::new(), end });
+                    continue;
                 }
             };
+            let (minimised, cut) = gate.minimise(call);
             let end = match minimised {
                 Minimised::Refuse(reason) => End::Refused(reason),
                 Minimised::Join(join) => End::Joined(join),
                 Minimised::Take(intake) => {
                     intakes.push(*intake);
-                    End::Asked
+                    End::Asked(gate.tie(call))
                 }
             };
-            passing.push(Passing { event, cut, end });
+            passing.push(Passing { event: call.name.clone(), cut, end });
         }
         // An empty hand-over would wait for a sync of nothing.
         let outcomes = if intakes.is_empty() { Vec::new() } else { self.vault.take(intakes)?.await? };
@@ -62,7 +64,13 @@ impl State {
         for Passing { event, cut, end } in passing {
             let (word, reason, line) = match end {
                 End::Refused(reason) => (LiveWord::Refused, Some(reason.as_str()), None),
-                End::Asked => of_outcome(outcomes.next(), &cut),
+                End::Asked(tie) => {
+                    if let Some(join) = tie {
+                        // A tie to somebody of whom nothing may be kept is refused, and that is all right.
+                        let _ = self.vault.join(join)?.await?;
+                    }
+                    of_outcome(outcomes.next(), &cut)
+                }
                 End::Joined(join) => match self.vault.join(join)?.await? {
                     Ok(()) => (LiveWord::Taken, None, None),
                     Err(refusal) => (LiveWord::Refused, Some(refusal.reason.as_str()), refusal.line),

@@ -135,6 +135,13 @@ impl Gate<'_> {
         self.join(call.previous.as_deref().or(call.anonymous.as_deref()), call.user.as_deref())
     }
 
+    /// The tie that an identify with both ids makes besides what it tells, when a server key says so.
+    #[must_use]
+    pub fn tie(&self, call: &Call<'_>) -> Option<Join> {
+        let is_identify = call.kind == EventKind::Identify;
+        is_identify.then(|| self.join(call.anonymous.as_deref(), call.user.as_deref()).ok()).flatten()
+    }
+
     /// Only a server key proves that a browser is a person's; a browser's word is a claim, and is dropped.
     fn join(&self, anonymous: Option<&str>, user: Option<&str>) -> Result<Join, OutcomeReason> {
         let (Some(anonymous), Some(user), false) = (anonymous, user, self.is_browser()) else {

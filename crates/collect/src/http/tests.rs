@@ -509,4 +509,11 @@ async fn a_server_key_ties_a_browser_to_a_person() {
     assert_eq!(latest(&house).word, LiveWord::Refused, "a browser's word ties nothing");
     post_json(&house, "/v1/alias", &house.shop, &alias).await;
     assert_eq!(latest(&house).word, LiveWord::Taken, "{:?}", latest(&house));
+    // An identify with both ids ties as well, beside what it tells.
+    let identify =
+        json!({ "type": "identify", "anonymousId": "a2", "userId": "u1", "traits": { "email": "a@b.example" } });
+    post_json(&house, "/v1/identify", &house.shop, &identify).await;
+    let person = |kind, value| house.state.vault.snapshot().find(&identifier(kind, value));
+    assert_eq!(person(IdentifierKind::Anonymous, "a2"), person(IdentifierKind::User, "u1"));
+    assert!(person(IdentifierKind::Anonymous, "a2").is_some());
 }

@@ -73,7 +73,7 @@ pub enum ImportError {
         limit: usize,
     },
     /// The mapping was not reviewed as it stands.
-    #[error("the mapping `{name}` was not reviewed as it stands; `fineline apply --as NAME` reviews it")]
+    #[error("the mapping `{name}` was not reviewed as it stands; `fineline import … --as NAME` reviews it")]
     NotReviewed {
         /// Its name.
         name: String,

@@ -14,6 +14,7 @@ pub struct Position {
     /// Records of the file whose chunk was committed.
     pub lines_done: u64,
     /// The file was read to its end.
+    #[serde(rename = "finished")]
     pub is_finished: bool,
     /// Records at which, in the chunk that was being sent, the first order of a new person begins: their made-up answers
     /// may be missing after a crash.
