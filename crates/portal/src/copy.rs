@@ -362,12 +362,7 @@ impl<'s> Reader<'s> {
             name: name.to_owned(),
             label: self.label(&fact.name),
             kind: words::kind(&fact.value),
-            value: match &fact.value {
-                Value::Text(address) if self.masks && self.promise.fact_kind(name) == Some(Kind::Email) => {
-                    ValueCopy::Text(words::masked(address))
-                }
-                value => self.value(value),
-            },
+            value: self.fact_value(fact),
             origin,
             origin_words,
             source: words::source(&fact.provenance).map(str::to_owned),
@@ -389,6 +384,16 @@ impl<'s> Reader<'s> {
             until: When(fact.expires_at),
             life_used_percent: life_used(fact.as_of, fact.expires_at, self.now),
             read_by: Vec::new(),
+        }
+    }
+
+    fn fact_value(&self, fact: &model::Fact) -> ValueCopy {
+        let is_address = self.promise.fact_kind(fact.name.as_str()) == Some(Kind::Email);
+        match &fact.value {
+            Value::Text(address) if is_address && self.masks => ValueCopy::Text(words::masked(address)),
+            // A decision needs to know that there is an address, not which.
+            Value::Flag(true) if is_address => ValueCopy::Text("There is one".to_owned()),
+            value => self.value(value),
         }
     }
 
@@ -542,9 +547,9 @@ impl<'s> Reader<'s> {
             offer: view.offer.as_ref().map(ToString::to_string),
             item: view.item.as_ref().map(ToString::to_string),
             item_title: view.item.as_ref().map(|item| self.title(item)),
-            title: trace.title().filter(|_| view.offer.is_some()),
-            says: trace.says().filter(|_| view.offer.is_some()),
-            why: trace.why().filter(|_| view.offer.is_some()),
+            title: trace.title().filter(|text| !text.is_empty()),
+            says: trace.says().filter(|text| !text.is_empty()),
+            why: trace.why().filter(|text| !text.is_empty()),
             state: view.message_state.clone(),
             facts: trace.facts.iter().map(|read| self.fact_read(read)).collect(),
             steps: trace.steps.iter().map(step).collect(),
@@ -587,6 +592,12 @@ fn money(amount: &str, currency: &str) -> String {
 }
 
 impl FactCopy {
+    /// The value for a list: of a ranking, the names of its things.
+    pub(crate) fn short(&self) -> String {
+        let titles: Vec<&str> = self.value.guesses().iter().map(|guess| guess.title.as_str()).collect();
+        if titles.is_empty() { self.value.in_words() } else { words::list(&titles) }
+    }
+
     /// "Send you offers …" of each purpose, in one line.
     pub(crate) fn used_for(&self) -> String {
         let says: Vec<&str> = self.purposes.iter().map(|purpose| purpose.says.as_str()).collect();
@@ -650,6 +661,8 @@ fn reason_words(word: &str) -> String {
         "address_refused" => "your mail box did not take it".to_owned(),
         "no_address" => "we have no address".to_owned(),
         "restrained" => "you asked to be left alone".to_owned(),
+        "message_refused" => "the mail server did not take it".to_owned(),
+        "gave_up" => "we tried too often".to_owned(),
         "relay_down" | "relay_busy" => "the mail server was busy".to_owned(),
         other => words::inner(&words::label(other)),
     }

@@ -7,7 +7,7 @@ use crate::copy::{self, AnswerCopy, FactCopy, MessageCopy, Reader, StepCopy};
 use crate::frame::Frame;
 use crate::words;
 use askama::Template;
-use model::{Kind, Method, PurposeName, Words};
+use model::{ConsentStatus, Kind, Method, PurposeName, Words};
 use promise::{Artefact, Basis, Promise, Refusal};
 use vault::{Reduction, Snapshot, TokenTarget};
 
@@ -31,6 +31,8 @@ pub(crate) struct WhyPage {
     pub(crate) token: String,
     /// The purpose's own words.
     pub(crate) says: String,
+    /// When the person said yes to it, if they did.
+    pub(crate) agreed_on: Option<String>,
     /// None when its 30 days are over.
     pub(crate) message: Option<MessageCopy>,
     /// What the choice of the item rests on.
@@ -192,6 +194,7 @@ impl WhyPage {
         let has_offer = snapshot.decision(&permit, target.made_for)?.is_some_and(|view| view.offer.is_some());
         Ok(Self {
             says: says(promise, target),
+            agreed_on: agreed_on(&reader.answers(&permit)?, &purposes(promise, target)),
             basis_words: message.as_ref().and_then(|message| basis_words(message.basis)),
             less: choice::less(&reader.contact(&permit)),
             can_turn_down: has_offer,
@@ -201,6 +204,13 @@ impl WhyPage {
             frame,
         })
     }
+}
+
+/// The day of the newest yes to one of these purposes.
+fn agreed_on(answers: &[AnswerCopy], purposes: &[PurposeName]) -> Option<String> {
+    let of_these = |answer: &&AnswerCopy| purposes.iter().any(|purpose| purpose.as_str() == answer.purpose);
+    let yes = answers.iter().filter(of_these).find(|answer| answer.status == ConsentStatus::Given.as_str());
+    yes.map(|answer| answer.answered_at.day())
 }
 
 impl AddressPage {
@@ -238,7 +248,10 @@ impl StepCopy {
             "hold_out" => "Are you among those we write to?",
             "cap" => "Is there room for one more message?",
             "quiet_hours" => "Is it outside your quiet hours?",
-            "consent" => "Did you say yes?",
+            "audience" => "Do enough people share this?",
+            "placement" => "Is there an offer for this place?",
+            "turned_down" => "Is there one that you did not turn down?",
+            "sentence" => "Can we say why?",
             "item" => "Is there a thing that fits?",
             "address" => "Do we have an address?",
             other => return format!("{}: {}", words::label(other), yes(self.passed)),

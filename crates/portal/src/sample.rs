@@ -76,6 +76,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
                 frame: open.clone(),
                 token: token(),
                 says: says.clone(),
+                agreed_on: Some(When(NOW.plus_days(-204)).day()),
                 basis_words: crate::message::basis_words(message.basis),
                 less: choice::less(&sample.contact()),
                 can_turn_down: true,
@@ -90,6 +91,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
                 frame: open.clone(),
                 token: token(),
                 says: says.clone(),
+                agreed_on: None,
                 basis_words: None,
                 less: choice::less(&sample.contact()),
                 can_turn_down: false,
@@ -238,7 +240,11 @@ impl Sample {
         FactCopy {
             name: name.to_owned(),
             label: self.text(label),
-            kind: "text",
+            kind: match &value {
+                ValueCopy::Ranking(_) => "ranking",
+                ValueCopy::Number(_) => "number",
+                _ => "text",
+            },
             value,
             origin,
             origin_words: origin_words.to_owned(),
