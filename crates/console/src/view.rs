@@ -1,0 +1,261 @@
+//! From the vault's and the rooms' answers to what a page shows. Reads counts, rules and states; never a person.
+
+use crate::chart;
+use crate::http::kind_word;
+use crate::page::{
+    CampaignPage, CampaignRow, Frame, LiveRow, ReportView, ReviewRow, SegmentView, grouped, spoken, told,
+};
+use crate::state::State;
+use model::{At, CampaignName};
+use promise::{ArtefactKind, CampaignPlan, ChannelKind, SegmentPlan};
+use std::collections::BTreeMap;
+use vault::{CampaignNumbers, Snapshot, StaffAct, Vault, VaultError};
+
+/// "17:32:08" of an instant, UTC.
+fn time_of_day(at: At) -> String {
+    at.timestamp().strftime("%H:%M:%S").to_string()
+}
+
+/// "2026-11-23 17:32" of an instant, UTC.
+fn minute(at: At) -> String {
+    at.timestamp().strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+pub(crate) fn live(state: &State, limit: usize) -> Vec<LiveRow> {
+    state
+        .live
+        .recent(limit)
+        .into_iter()
+        .map(|seen| {
+            let chip = match seen.outcome {
+                "taken" => "is-good",
+                "refused" => "is-warn",
+                _ => "",
+            };
+            LiveRow {
+                at: time_of_day(seen.at),
+                source: seen.source,
+                event: seen.event,
+                outcome: seen.outcome,
+                chip,
+                reason: spoken(&seen.reason),
+                line: seen.line,
+                cut: seen.cut,
+                stanza: seen.stanza,
+            }
+        })
+        .collect()
+}
+
+pub(crate) fn segment(state: &State, snapshot: &Snapshot, plan: &SegmentPlan) -> SegmentView {
+    let says = |name: &str| {
+        let of_trait = state.promise.traits.get(name).map(|plan| plan.says.clone());
+        of_trait.or_else(|| state.promise.fields.get(name).map(|field| format!("from {}", field.from)))
+    };
+    let reads = plan.reads.iter().map(|name| (name.clone(), says(name).unwrap_or_default())).collect();
+    let purpose = state.promise.purposes.get(&plan.purpose);
+    let line = state.promise.lines.get(&("segment", plan.name.to_string())).copied();
+    let mut view = SegmentView {
+        name: plan.name.to_string(),
+        purpose: plan.purpose.to_string(),
+        purpose_says: purpose.map(|purpose| purpose.says.clone()).unwrap_or_default(),
+        who: plan.who.clone(),
+        reads,
+        matching: String::new(),
+        tellable: String::new(),
+        hearing: String::new(),
+        dropped: Vec::new(),
+        line,
+        floor: state.promise.guard.smallest_group,
+        refused: None,
+    };
+    match snapshot.segment_count(&plan.name) {
+        Ok(count) => {
+            view.floor = count.floor;
+            view.matching = told(count.matching, count.floor);
+            view.tellable = told(count.tellable, count.floor);
+            view.hearing = told(count.hearing, count.floor);
+            view.dropped = count
+                .dropped
+                .iter()
+                .map(|(reason, number)| (spoken(reason.as_str()), told(*number, count.floor)))
+                .collect();
+        }
+        Err(refusal) => view.refused = Some(refusal.sentence()),
+    }
+    view
+}
+
+/// A campaign's state record: JSON, about nobody.
+#[derive(serde::Serialize, serde::Deserialize, Default)]
+struct CampaignState {
+    state: String,
+    #[serde(default)]
+    run: u32,
+    #[serde(default)]
+    started_at: i64,
+    #[serde(default)]
+    by: String,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+fn campaign_state(snapshot: &Snapshot, name: &CampaignName) -> CampaignState {
+    let bytes = snapshot.house_record(&format!("campaign/{name}")).ok().flatten();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+pub(crate) fn campaign_row(snapshot: &Snapshot, plan: &CampaignPlan) -> CampaignRow {
+    let state = campaign_state(snapshot, &plan.name).state;
+    let reviewed = snapshot
+        .artefacts()
+        .iter()
+        .any(|artefact| artefact.kind == ArtefactKind::Campaign && artefact.name == plan.name.as_str() && artefact.is_effective);
+    let by: Vec<&str> = plan
+        .by
+        .iter()
+        .map(|channel| match channel {
+            ChannelKind::Email => "e-mail",
+            ChannelKind::Page => "page",
+        })
+        .collect();
+    CampaignRow {
+        name: plan.name.to_string(),
+        to: plan.to.to_string(),
+        by: by.join(" and "),
+        state: if state.is_empty() { "not started".to_owned() } else { state },
+        reviewed,
+    }
+}
+
+pub(crate) fn campaign(state: &State, snapshot: &Snapshot, plan: &CampaignPlan, frame: Frame) -> CampaignPage {
+    let floor = state.promise.guard.smallest_group;
+    let row = campaign_row(snapshot, plan);
+    let stored = campaign_state(snapshot, &plan.name);
+    let artefact = state.promise.artefact(ArtefactKind::Campaign, plan.name.as_str());
+    let numbers = artefact.map(|artefact| snapshot.campaign_numbers(artefact.id));
+    let (numbers, refusal) = match numbers {
+        Some(Ok(numbers)) => (numbers, None),
+        Some(Err(refusal)) => (CampaignNumbers::default(), Some(refusal.sentence())),
+        None => (CampaignNumbers::default(), None),
+    };
+    let offers = plan
+        .offers
+        .iter()
+        .filter_map(|name| state.promise.offers.get(name))
+        .map(|offer| (offer.name.to_string(), offer.says.clone(), offer.why.clone()))
+        .collect();
+    let counted = |counts: &BTreeMap<String, u64>| {
+        counts.iter().map(|(word, number)| (spoken(word), told(above(*number, floor), floor))).collect::<Vec<_>>()
+    };
+    let may_run = frame.staff.as_ref().is_some_and(|staff| staff.role.may_run_campaigns());
+    let enough = numbers.n_treated + numbers.n_held_out >= u64::from(floor);
+    CampaignPage {
+        offers,
+        hold_out: format!("{} %", f64::from(plan.hold_out_permille) / 10.0),
+        sent: told(above(numbers.n_sent, floor), floor),
+        reduced: told(above(numbers.n_reduced, floor), floor),
+        report: enough.then(|| report(&numbers, plan)),
+        refused: counted(&numbers.refused),
+        waiting: counted(&numbers.waiting),
+        basis: counted(&numbers.basis),
+        may_run,
+        is_running: stored.state == "running",
+        problem: refusal.or_else(|| stored.reason.map(|reason| format!("Refused: {}.", spoken(&reason)))),
+        campaign: row,
+        frame,
+    }
+}
+
+/// A count, when it may be told: nothing at all, or at least the floor.
+fn above(number: u64, floor: u32) -> Option<u64> {
+    (number == 0 || number >= u64::from(floor)).then_some(number)
+}
+
+fn report(numbers: &CampaignNumbers, plan: &CampaignPlan) -> ReportView {
+    let report = understand::lift::report(numbers, plan.hold_out_permille);
+    let [goals, goals_alone] = numbers.n_goals;
+    let row = |name: &str, arm: understand::lift::Arm, goals: u64| {
+        [
+            name.to_owned(),
+            grouped(arm.n_people),
+            grouped(arm.n_buyers),
+            format!("{:.1}", arm.share() * 1_000.0),
+            grouped(goals),
+        ]
+    };
+    let (figure, interval) = match (report.lift, report.interval) {
+        (Some(lift), Some((low, high))) if high.is_finite() => (
+            chart::interval(low * 100.0, lift * 100.0, high * 100.0),
+            format!("95 % interval of the difference: {:+.1} % to {:+.1} %.", low * 100.0, high * 100.0),
+        ),
+        _ => (String::new(), "There is no interval yet: too few people bought.".to_owned()),
+    };
+    let ratio = report.sample_ratio;
+    let sample_ratio = if ratio.is_fine {
+        format!("Sample-ratio check: fine (p = {:.3}). The groups have the sizes that were promised.", ratio.p)
+    } else {
+        format!("Sample-ratio check: failed (p = {:.5}). The groups do not have the promised sizes, so believe nothing above.", ratio.p)
+    };
+    ReportView {
+        sentence: report.sentence,
+        figure,
+        rows: vec![row("heard from us", report.treated, goals), row("left alone", report.held_out, goals_alone)],
+        interval,
+        sample_ratio,
+        sample_ratio_is_bad: !ratio.is_fine,
+        goal: format!("{} within {} days after the decision", plan.goal.0, plan.goal.1),
+    }
+}
+
+/// Writes a campaign's new state and says in the one log who did it. A start after a stop begins a new run.
+pub(crate) fn turn_campaign(
+    vault: &Vault,
+    name: &CampaignName,
+    to: &'static str,
+    by: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let now = vault.now();
+    let before = campaign_state(&vault.snapshot(), name);
+    let starts = to == "running";
+    let next = CampaignState {
+        state: to.to_owned(),
+        run: if starts && before.state != "paused" { before.run + 1 } else { before.run },
+        started_at: if starts { now.ms() } else { before.started_at },
+        by: by.to_owned(),
+        reason: None,
+    };
+    vault.put_house_record(&format!("campaign/{name}"), Some(serde_json::to_vec(&next)?))?.wait()?;
+    let act = if starts { "started_campaign" } else { "paused_campaign" };
+    vault.staff_act(StaffAct { staff: by.to_owned(), act, person: None, reason: name.to_string(), at: now })?.wait()?;
+    Ok(())
+}
+
+pub(crate) fn reviews(snapshot: &Snapshot) -> Vec<ReviewRow> {
+    let mut rows: Vec<ReviewRow> = snapshot
+        .artefacts()
+        .into_iter()
+        .map(|state| ReviewRow {
+            id: state.id.to_string(),
+            kind: kind_word(state.kind).to_owned(),
+            name: state.name,
+            reviewed: state.reviewed.into_iter().map(|(who, at)| (who, minute(at))).collect(),
+            is_effective: state.is_effective,
+        })
+        .collect();
+    rows.sort_by(|a, b| (a.is_effective, &a.kind, &a.name).cmp(&(b.is_effective, &b.kind, &b.name)));
+    rows
+}
+
+type LogRows = (Vec<(String, String, String, u64)>, Vec<(String, String)>);
+
+pub(crate) fn log(snapshot: &Snapshot, limit: usize) -> Result<LogRows, VaultError> {
+    let entries = snapshot
+        .log_entries(limit)?
+        .into_iter()
+        .map(|entry| (minute(entry.at), spoken(&entry.kind), entry.hash, entry.batch))
+        .collect();
+    let outbox =
+        snapshot.outbox_counts()?.into_iter().map(|(word, number)| (spoken(word), grouped(number))).collect();
+    Ok((entries, outbox))
+}
