@@ -148,7 +148,7 @@ fn not_found(console: &Console) -> Response {
 }
 
 /// A failure of the store: told plainly, logged once with its whole chain.
-fn failed(console: &Console, error: &dyn std::error::Error) -> Response {
+fn failed(console: &Console, error: &(dyn std::error::Error + 'static)) -> Response {
     tracing::error!(error, "a console page failed");
     problem(console, StatusCode::SERVICE_UNAVAILABLE, "This did not work", "The store did not answer. Please try again.")
 }
@@ -420,5 +420,6 @@ pub(crate) const fn kind_word(kind: ArtefactKind) -> &'static str {
         ArtefactKind::Export => "export",
         ArtefactKind::Page => "page",
         ArtefactKind::Mapping => "import mapping",
+        ArtefactKind::Count => "count",
     }
 }

@@ -423,3 +423,53 @@ fn the_page_of_capabilities_tells_the_truth() {
     }
     assert_eq!(wrong, Vec::<String>::new());
 }
+
+/// The crates that are built into the program, by name and version, with their licences.
+fn third_parties() -> String {
+    let metadata = metadata();
+    let members: BTreeSet<&str> = list(&metadata, "workspace_members").filter_map(Value::as_str).collect();
+    let nodes: BTreeMap<&str, &Value> = metadata
+        .get("resolve")
+        .map(|resolve| list(resolve, "nodes").map(|node| (text(node, "id"), node)).collect())
+        .unwrap_or_default();
+    let mut reached: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = members.iter().copied().collect();
+    while let Some(id) = open.pop() {
+        if !reached.insert(id) {
+            continue;
+        }
+        let Some(node) = nodes.get(id) else { continue };
+        for dependency in list(node, "deps") {
+            let is_for_tests_only = list(dependency, "dep_kinds").all(|kind| text(kind, "kind") == "dev");
+            if !is_for_tests_only {
+                open.push(text(dependency, "pkg"));
+            }
+        }
+    }
+    let mut lines: Vec<String> = list(&metadata, "packages")
+        .filter(|package| reached.contains(text(package, "id")) && !members.contains(text(package, "id")))
+        .map(|package| {
+            format!("| {} | {} | {} |", text(package, "name"), text(package, "version"), text(package, "license"))
+        })
+        .collect();
+    lines.sort();
+    lines.dedup();
+    format!(
+        "# Third-party notices\n\nFineline is built with the crates below; each stands under its own licence, whose text is in the crate's \
+         source. Generated from the lock file: `UPDATE=1 cargo test -p fineline --test tidy third`.\n\n\
+         The sample of Online Retail II in `data/` is by Daqing Chen, CC BY 4.0; see `data/README.md`.\n\n\
+         | crate | version | licence |\n|---|---|---|\n{}\n",
+        lines.join("\n")
+    )
+}
+
+#[test]
+fn third_party_notices_are_up_to_date() {
+    let path = root().join("THIRD-PARTY.md");
+    let now = third_parties();
+    if std::env::var_os("UPDATE").is_some() {
+        #[expect(clippy::disallowed_methods, reason = "writes the generated page when asked to")]
+        std::fs::write(&path, &now).expect("the page can be written");
+    }
+    assert!(read(&path) == now, "THIRD-PARTY.md is stale: UPDATE=1 cargo test -p fineline --test tidy third");
+}
