@@ -1,0 +1,135 @@
+"""What the gates have in common: the release program, a temporary house, counting, and the closing line."""
+
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+PROGRAM = os.path.join(TOP, "target", "release", "fineline")
+SEED = int(os.environ.get("GATE_SEED") or 1)
+DATA = os.environ.get("FINELINE_DATA") or os.path.join(TOP, "..", "shared", "data")
+RETAIL = [os.path.join(DATA, "online-retail-ii", name) for name in ("year-2009-2010.csv.gz", "year-2010-2011-sales-only.csv.gz")]
+LINES, POUNDS = 1_034_664, "19756254.468"
+
+
+class Score:
+    """Counts what held and what did not; `control` counts planted faults that must be caught."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def check(self, what, holds, detail=""):
+        self.passed, self.failed = self.passed + bool(holds), self.failed + (not holds)
+        print(f"{'ok  ' if holds else 'FAIL'} {what}{f': {detail}' if detail != '' else ''}", flush=True)
+        return holds
+
+    def control(self, what, caught):
+        return self.check(f"control {'caught' if caught else 'NOT caught'}: {what}", caught)
+
+    def close(self, figures=""):
+        if figures:
+            print(figures)
+        print(f"{self.passed} passed, {self.failed} failed")
+        sys.exit(1 if self.failed else 0)
+
+
+def build():
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "-p", "fineline"], cwd=TOP, check=True)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class House:
+    """A house in a temporary folder, driven through the command line and HTTP as a user would."""
+
+    def __init__(self, promise):
+        self.folder = tempfile.TemporaryDirectory(prefix="fineline-gate-")
+        self.promise = os.path.join(self.folder.name, "promise.toml")
+        self.data = os.path.join(self.folder.name, "data")
+        with open(self.promise, "w") as file:
+            file.write(promise)
+        self.server = None
+
+    def path(self, *parts):
+        return os.path.join(self.folder.name, *parts)
+
+    def command(self, *args, check=True, stdin=None):
+        return subprocess.run(
+            [PROGRAM, *args, "--promise", self.promise, "--data", self.data],
+            check=check, input=stdin, capture_output=True, text=True,
+        )
+
+    def json(self, *args, stdin=None):
+        """The last line of the command's JSON answer."""
+        out = self.command(*args, "--json", stdin=stdin).stdout.strip().splitlines()
+        return json.loads(out[-1])
+
+    def popen(self, *args, **options):
+        return subprocess.Popen([PROGRAM, *args, "--promise", self.promise, "--data", self.data], **options)
+
+    def serve(self, *args, env=None):
+        self.port, self.console_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = open(self.path("serve.log"), "ab")
+        self.server = self.popen(
+            "serve", "--listen", f"127.0.0.1:{self.port}", "--console-listen", f"127.0.0.1:{self.console_port}", *args,
+            stdout=self.log, stderr=self.log, env={**os.environ, **(env or {})},
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self.server.poll() is not None:
+                raise RuntimeError(f"serve ended with {self.server.returncode}: {open(self.path('serve.log')).read()[-2000:]}")
+            try:
+                with urllib.request.urlopen(self.url + "/readyz", timeout=2):
+                    return self
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.05)
+        raise RuntimeError("serve was not ready within 60 s")
+
+    def stop(self, kill=False):
+        if self.server:
+            self.server.kill() if kill else self.server.terminate()
+            self.server.wait(60)
+            self.server = None
+
+    def close(self):
+        self.stop()
+        self.folder.cleanup()
+
+
+def request(url, body=None, key=None, method=None, headers=None, timeout=30):
+    """(status, headers, bytes) of one request; JSON bodies are written as JSON."""
+    headers = dict(headers or {})
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+        headers.setdefault("content-type", "application/json")
+    if key:
+        import base64
+
+        headers["authorization"] = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
+    call = urllib.request.Request(url, data=body, headers=headers, method=method)
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *args):
+            return None
+
+    try:
+        with urllib.request.build_opener(Stay).open(call, timeout=timeout) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def peak_mib_of_children():
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
