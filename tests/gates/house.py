@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -130,6 +129,3 @@ def request(url, body=None, key=None, method=None, headers=None, timeout=30):
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
 
-
-def peak_mib_of_children():
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
