@@ -15,6 +15,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use decide::DecideError;
+use decide::order::Wish;
 use model::{ArtefactId, CampaignName, SegmentName};
 use promise::ArtefactKind;
 use serde::Deserialize;
@@ -332,11 +334,11 @@ async fn log(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
 // ── acting ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async fn start(shared: Shared<Console>, headers: HeaderMap, path: Path<String>, form: Form<Word>) -> Response {
-    turn(shared, headers, path, form, "running").await
+    turn(shared, headers, path, form, Wish::Start).await
 }
 
 async fn pause(shared: Shared<Console>, headers: HeaderMap, path: Path<String>, form: Form<Word>) -> Response {
-    turn(shared, headers, path, form, "paused").await
+    turn(shared, headers, path, form, Wish::Pause).await
 }
 
 /// Starts or pauses a campaign: its state record, and an entry in the one log.
@@ -345,7 +347,7 @@ async fn turn(
     headers: HeaderMap,
     Path(name): Path<String>,
     Form(word): Form<Word>,
-    to: &'static str,
+    wish: Wish,
 ) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
@@ -363,12 +365,15 @@ async fn turn(
     };
     let done = blocking({
         let (console, campaign) = (Arc::clone(&console), campaign.clone());
-        move || view::turn_campaign(&console.vault, &campaign, to, &inside.staff.name)
+        move || decide::order::order(&console.vault, &console.promise, &campaign, wish, &inside.staff.name)
     })
     .await;
     match done {
-        Ok(()) => Redirect::to(&format!("/campaigns/{campaign}")).into_response(),
-        Err(error) => failed(&console, &*error),
+        Ok(_) => Redirect::to(&format!("/campaigns/{campaign}")).into_response(),
+        Err(DecideError::Refused { refusal, .. }) => {
+            problem(&console, StatusCode::CONFLICT, "This campaign may not start", &refusal.sentence())
+        }
+        Err(error) => failed(&console, &error),
     }
 }
 
@@ -407,19 +412,5 @@ async fn review(
     match done {
         Ok(()) => Redirect::to("/reviews").into_response(),
         Err(error) => failed(&console, &error),
-    }
-}
-
-/// The word for a kind of artefact.
-pub(crate) const fn kind_word(kind: ArtefactKind) -> &'static str {
-    match kind {
-        ArtefactKind::Campaign => "campaign",
-        ArtefactKind::Segment => "segment",
-        ArtefactKind::Trait => "trait",
-        ArtefactKind::Model => "model",
-        ArtefactKind::Export => "export",
-        ArtefactKind::Page => "page",
-        ArtefactKind::Mapping => "import mapping",
-        ArtefactKind::Count => "count",
     }
 }

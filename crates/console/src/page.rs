@@ -121,6 +121,7 @@ pub(crate) struct CampaignRow {
     pub to: String,
     pub by: String,
     pub state: String,
+    pub is_running: bool,
     pub reviewed: bool,
 }
 
@@ -156,7 +157,6 @@ pub(crate) struct CampaignPage {
     pub waiting: Vec<(String, String)>,
     pub basis: Vec<(String, String)>,
     pub may_run: bool,
-    pub is_running: bool,
     pub problem: Option<String>,
 }
 

@@ -14,7 +14,7 @@ pub struct State {
     /// The promise in force.
     pub promise: Arc<Promise>,
     /// The newest events as taken, trimmed or refused.
-    pub live: Arc<Live>,
+    pub live: Live,
     /// Chance for cookies and tokens.
     pub rng: Arc<dyn Rng>,
     /// Who is signed in.
@@ -26,7 +26,7 @@ pub struct State {
 impl State {
     /// With nobody signed in and no banner.
     #[must_use]
-    pub fn new(vault: Vault, promise: Arc<Promise>, live: Arc<Live>, rng: Arc<dyn Rng>) -> Self {
+    pub fn new(vault: Vault, promise: Arc<Promise>, live: Live, rng: Arc<dyn Rng>) -> Self {
         Self { vault, promise, live, rng, sessions: Sessions::default(), banner: None }
     }
 

@@ -1,15 +1,16 @@
 //! From the vault's and the rooms' answers to what a page shows. Reads counts, rules and states; never a person.
 
 use crate::chart;
-use crate::http::kind_word;
 use crate::page::{
     CampaignPage, CampaignRow, Frame, LiveRow, ReportView, ReviewRow, SegmentView, grouped, spoken, told,
 };
-use crate::state::State;
-use model::{At, CampaignName};
+use crate::state::State as Console;
+use collect::live::LiveWord;
+use decide::records::State;
+use model::At;
 use promise::{ArtefactKind, CampaignPlan, ChannelKind, SegmentPlan};
 use std::collections::BTreeMap;
-use vault::{CampaignNumbers, Snapshot, StaffAct, Vault, VaultError};
+use vault::{CampaignNumbers, Snapshot, VaultError};
 
 /// "17:32:08" of an instant, UTC.
 fn time_of_day(at: At) -> String {
@@ -21,33 +22,30 @@ fn minute(at: At) -> String {
     at.timestamp().strftime("%Y-%m-%d %H:%M").to_string()
 }
 
-pub(crate) fn live(state: &State, limit: usize) -> Vec<LiveRow> {
+pub(crate) fn live(state: &Console, limit: usize) -> Vec<LiveRow> {
     state
         .live
-        .recent(limit)
+        .newest(limit)
         .into_iter()
-        .map(|seen| {
-            let chip = match seen.outcome {
-                "taken" => "is-good",
-                "refused" => "is-warn",
+        .map(|seen| LiveRow {
+            at: time_of_day(seen.at),
+            source: seen.source.to_string(),
+            stanza: seen.stanza(),
+            outcome: seen.word.as_str(),
+            chip: match seen.word {
+                LiveWord::Taken => "is-good",
+                LiveWord::Refused => "is-warn",
                 _ => "",
-            };
-            LiveRow {
-                at: time_of_day(seen.at),
-                source: seen.source,
-                event: seen.event,
-                outcome: seen.outcome,
-                chip,
-                reason: spoken(&seen.reason),
-                line: seen.line,
-                cut: seen.cut,
-                stanza: seen.stanza,
-            }
+            },
+            reason: seen.reason.map(spoken).unwrap_or_default(),
+            line: seen.line,
+            cut: seen.cut.iter().map(|cut| format!("{} ({})", cut.name, spoken(cut.reason.as_str()))).collect(),
+            event: seen.event,
         })
         .collect()
 }
 
-pub(crate) fn segment(state: &State, snapshot: &Snapshot, plan: &SegmentPlan) -> SegmentView {
+pub(crate) fn segment(state: &Console, snapshot: &Snapshot, plan: &SegmentPlan) -> SegmentView {
     let says = |name: &str| {
         let of_trait = state.promise.traits.get(name).map(|plan| plan.says.clone());
         of_trait.or_else(|| state.promise.fields.get(name).map(|field| format!("from {}", field.from)))
@@ -86,27 +84,8 @@ pub(crate) fn segment(state: &State, snapshot: &Snapshot, plan: &SegmentPlan) ->
     view
 }
 
-/// A campaign's state record: JSON, about nobody.
-#[derive(serde::Serialize, serde::Deserialize, Default)]
-struct CampaignState {
-    state: String,
-    #[serde(default)]
-    run: u32,
-    #[serde(default)]
-    started_at: i64,
-    #[serde(default)]
-    by: String,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-fn campaign_state(snapshot: &Snapshot, name: &CampaignName) -> CampaignState {
-    let bytes = snapshot.house_record(&format!("campaign/{name}")).ok().flatten();
-    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-}
-
 pub(crate) fn campaign_row(snapshot: &Snapshot, plan: &CampaignPlan) -> CampaignRow {
-    let state = campaign_state(snapshot, &plan.name).state;
+    let state = decide::order::state(snapshot, &plan.name).ok().flatten().map(|state| state.state);
     let reviewed = snapshot
         .artefacts()
         .iter()
@@ -123,15 +102,15 @@ pub(crate) fn campaign_row(snapshot: &Snapshot, plan: &CampaignPlan) -> Campaign
         name: plan.name.to_string(),
         to: plan.to.to_string(),
         by: by.join(" and "),
-        state: if state.is_empty() { "not started".to_owned() } else { state },
+        state: state.map_or("not started", state_word).to_owned(),
+        is_running: state == Some(State::Running),
         reviewed,
     }
 }
 
-pub(crate) fn campaign(state: &State, snapshot: &Snapshot, plan: &CampaignPlan, frame: Frame) -> CampaignPage {
+pub(crate) fn campaign(state: &Console, snapshot: &Snapshot, plan: &CampaignPlan, frame: Frame) -> CampaignPage {
     let floor = state.promise.guard.smallest_group;
     let row = campaign_row(snapshot, plan);
-    let stored = campaign_state(snapshot, &plan.name);
     let artefact = state.promise.artefact(ArtefactKind::Campaign, plan.name.as_str());
     let numbers = artefact.map(|artefact| snapshot.campaign_numbers(artefact.id));
     let (numbers, refusal) = match numbers {
@@ -160,10 +139,18 @@ pub(crate) fn campaign(state: &State, snapshot: &Snapshot, plan: &CampaignPlan, 
         waiting: counted(&numbers.waiting),
         basis: counted(&numbers.basis),
         may_run,
-        is_running: stored.state == "running",
-        problem: refusal.or_else(|| stored.reason.map(|reason| format!("Refused: {}.", spoken(&reason)))),
+        problem: refusal,
         campaign: row,
         frame,
+    }
+}
+
+const fn state_word(state: State) -> &'static str {
+    match state {
+        State::Running => "running",
+        State::Paused => "paused",
+        State::Stopped => "stopped",
+        State::Refused => "refused: too few people",
     }
 }
 
@@ -208,36 +195,13 @@ fn report(numbers: &CampaignNumbers, plan: &CampaignPlan) -> ReportView {
     }
 }
 
-/// Writes a campaign's new state and says in the one log who did it. A start after a stop begins a new run.
-pub(crate) fn turn_campaign(
-    vault: &Vault,
-    name: &CampaignName,
-    to: &'static str,
-    by: &str,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let now = vault.now();
-    let before = campaign_state(&vault.snapshot(), name);
-    let starts = to == "running";
-    let next = CampaignState {
-        state: to.to_owned(),
-        run: if starts && before.state != "paused" { before.run + 1 } else { before.run },
-        started_at: if starts { now.ms() } else { before.started_at },
-        by: by.to_owned(),
-        reason: None,
-    };
-    vault.put_house_record(&format!("campaign/{name}"), Some(serde_json::to_vec(&next)?))?.wait()?;
-    let act = if starts { "started_campaign" } else { "paused_campaign" };
-    vault.staff_act(StaffAct { staff: by.to_owned(), act, person: None, reason: name.to_string(), at: now })?.wait()?;
-    Ok(())
-}
-
 pub(crate) fn reviews(snapshot: &Snapshot) -> Vec<ReviewRow> {
     let mut rows: Vec<ReviewRow> = snapshot
         .artefacts()
         .into_iter()
         .map(|state| ReviewRow {
             id: state.id.to_string(),
-            kind: kind_word(state.kind).to_owned(),
+            kind: state.kind.as_str().to_owned(),
             name: state.name,
             reviewed: state.reviewed.into_iter().map(|(who, at)| (who, minute(at))).collect(),
             is_effective: state.is_effective,

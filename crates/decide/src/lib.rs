@@ -11,6 +11,7 @@
 
 pub mod choose;
 pub mod decide;
+pub mod order;
 mod error;
 pub mod house;
 pub mod http;

@@ -9,7 +9,6 @@
 //! To add one more command: a variant in [`cli::Command`], a file in [`command`] with its `Args` and `run`, a line in
 //! `docs/reference/cli.md` (a test says so).
 
-pub mod campaigning;
 pub mod chance;
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! `fineline campaign start|pause|lift NAME`.
 
-use crate::campaigning::{self, Wish};
+use decide::order::{self, Wish};
 use crate::cli::Ground;
 use crate::exit::{Exit, Failure};
 use crate::house;
@@ -57,10 +57,10 @@ fn wish(order: &Order, wish: Wish, ground: &Ground) -> anyhow::Result<Exit> {
     let name = name(&order.name)?;
     let staff = StaffName::parse(&order.staff).map_err(|error| Failure::usage(format!("--as: {error}")))?;
     house::with(ground, |vault, written| {
-        if campaigning::find(&written.promise, &name).is_none() {
+        if order::find(&written.promise, &name).is_none() {
             return Err(Failure::usage(format!("no [campaign.{name}] is declared")));
         }
-        let state = campaigning::order(vault, &written.promise, &name, wish, staff.as_str())?;
+        let state = order::order(vault, &written.promise, &name, wish, staff.as_str())?;
         let word = match wish {
             Wish::Start => "runs",
             Wish::Pause => "is paused",
@@ -77,7 +77,7 @@ fn wish(order: &Order, wish: Wish, ground: &Ground) -> anyhow::Result<Exit> {
 fn lift(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let name = name(&args.name)?;
     house::with(ground, |vault, written| {
-        let Some((plan, artefact)) = campaigning::find(&written.promise, &name) else {
+        let Some((plan, artefact)) = order::find(&written.promise, &name) else {
             return Err(Failure::usage(format!("no [campaign.{name}] is declared")));
         };
         let numbers = vault.snapshot().campaign_numbers(artefact.id)?;
