@@ -18,7 +18,6 @@ use axum::routing::{get, post};
 use decide::DecideError;
 use decide::order::Wish;
 use model::{ArtefactId, CampaignName, SegmentName};
-use promise::ArtefactKind;
 use serde::Deserialize;
 use std::sync::Arc;
 use vault::{Review, StaffAct};
@@ -51,7 +50,10 @@ pub fn routes(state: Arc<State>) -> Router {
         .route("/log", get(log))
         .route("/leave", post(leave))
         .route("/enter/{secret}", get(enter).post(redeem))
-        .route("/assets/fineline.css", get(|| asset("text/css; charset=utf-8", include_bytes!("../../../assets/fineline.css"))))
+        .route(
+            "/assets/fineline.css",
+            get(|| asset("text/css; charset=utf-8", include_bytes!("../../../assets/fineline.css"))),
+        )
         .route("/assets/mark.svg", get(|| asset("image/svg+xml", include_bytes!("../../../assets/mark.svg"))))
         .route(
             "/assets/console.js",
@@ -152,7 +154,12 @@ fn not_found(console: &Console) -> Response {
 /// A failure of the store: told plainly, logged once with its whole chain.
 fn failed(console: &Console, error: &(dyn std::error::Error + 'static)) -> Response {
     tracing::error!(error, "a console page failed");
-    problem(console, StatusCode::SERVICE_UNAVAILABLE, "This did not work", "The store did not answer. Please try again.")
+    problem(
+        console,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "This did not work",
+        "The store did not answer. Please try again.",
+    )
 }
 
 // ── the door ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,7 +329,9 @@ async fn log(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
     let framed = frame(&console, Some(&inside), "/log");
     let page = blocking({
         let console = Arc::clone(&console);
-        move || view::log(&console.vault.snapshot(), LOG_ROWS).map(|(rows, outbox)| LogPage { frame: framed, rows, outbox })
+        move || {
+            view::log(&console.vault.snapshot(), LOG_ROWS).map(|(rows, outbox)| LogPage { frame: framed, rows, outbox })
+        }
     })
     .await;
     match page {
@@ -357,7 +366,12 @@ async fn turn(
         return wrong_word(&console);
     }
     if !inside.staff.role.may_run_campaigns() {
-        return problem(&console, StatusCode::FORBIDDEN, "Not with your role", "Only marketers start and pause campaigns.");
+        return problem(
+            &console,
+            StatusCode::FORBIDDEN,
+            "Not with your role",
+            "Only marketers start and pause campaigns.",
+        );
     }
     let Some(campaign) = CampaignName::parse(&name).ok().filter(|name| console.promise.campaigns.contains_key(name))
     else {

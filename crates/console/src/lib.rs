@@ -13,6 +13,8 @@ pub mod http;
 mod page;
 pub mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use http::routes;

@@ -85,11 +85,10 @@ pub(crate) fn segment(state: &Console, snapshot: &Snapshot, plan: &SegmentPlan) 
 }
 
 pub(crate) fn campaign_row(snapshot: &Snapshot, plan: &CampaignPlan) -> CampaignRow {
-    let state = decide::order::state(snapshot, &plan.name).ok().flatten().map(|state| state.state);
-    let reviewed = snapshot
-        .artefacts()
-        .iter()
-        .any(|artefact| artefact.kind == ArtefactKind::Campaign && artefact.name == plan.name.as_str() && artefact.is_effective);
+    let state = decide::house::campaign(snapshot, &plan.name).ok().flatten().map(|state| state.state);
+    let reviewed = snapshot.artefacts().iter().any(|artefact| {
+        artefact.kind == ArtefactKind::Campaign && artefact.name == plan.name.as_str() && artefact.is_effective
+    });
     let by: Vec<&str> = plan
         .by
         .iter()
@@ -182,7 +181,10 @@ fn report(numbers: &CampaignNumbers, plan: &CampaignPlan) -> ReportView {
     let sample_ratio = if ratio.is_fine {
         format!("Sample-ratio check: fine (p = {:.3}). The groups have the sizes that were promised.", ratio.p)
     } else {
-        format!("Sample-ratio check: failed (p = {:.5}). The groups do not have the promised sizes, so believe nothing above.", ratio.p)
+        format!(
+            "Sample-ratio check: failed (p = {:.5}). The groups do not have the promised sizes, so believe nothing above.",
+            ratio.p
+        )
     };
     ReportView {
         sentence: report.sentence,
@@ -219,7 +221,6 @@ pub(crate) fn log(snapshot: &Snapshot, limit: usize) -> Result<LogRows, VaultErr
         .into_iter()
         .map(|entry| (minute(entry.at), spoken(&entry.kind), entry.hash, entry.batch))
         .collect();
-    let outbox =
-        snapshot.outbox_counts()?.into_iter().map(|(word, number)| (spoken(word), grouped(number))).collect();
+    let outbox = snapshot.outbox_counts()?.into_iter().map(|(word, number)| (spoken(word), grouped(number))).collect();
     Ok((entries, outbox))
 }

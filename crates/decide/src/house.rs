@@ -29,13 +29,20 @@ impl Stock {
     }
 }
 
+/// How a campaign stands; `None` = never started.
+///
+/// # Errors
+/// [`DecideError`] when the record cannot be read.
+pub fn campaign(snapshot: &Snapshot, campaign: &CampaignName) -> Result<Option<CampaignState>, DecideError> {
+    record(snapshot, &campaign_record(campaign))
+}
+
 /// The state of a campaign, when it runs.
 ///
 /// # Errors
 /// [`DecideError`] when the record cannot be read.
-pub fn running(snapshot: &Snapshot, campaign: &CampaignName) -> Result<Option<CampaignState>, DecideError> {
-    let state: Option<CampaignState> = record(snapshot, &campaign_record(campaign))?;
-    Ok(state.filter(|state| state.state == State::Running))
+pub fn running(snapshot: &Snapshot, name: &CampaignName) -> Result<Option<CampaignState>, DecideError> {
+    Ok(campaign(snapshot, name)?.filter(|state| state.state == State::Running))
 }
 
 /// Ends a campaign whose audience is too small before it writes to anybody.
@@ -52,7 +59,7 @@ pub(crate) fn put(vault: &Vault, name: &str, value: &impl serde::Serialize) -> R
     Ok(())
 }
 
-fn campaign_record(campaign: &CampaignName) -> String {
+pub(crate) fn campaign_record(campaign: &CampaignName) -> String {
     format!("campaign/{campaign}")
 }
 

@@ -11,10 +11,10 @@
 
 pub mod choose;
 pub mod decide;
-pub mod order;
 mod error;
 pub mod house;
 pub mod http;
+pub mod order;
 pub mod quiet;
 pub mod records;
 pub mod run;

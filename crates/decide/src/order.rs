@@ -1,12 +1,12 @@
 //! Starting and pausing a campaign: one house record, written on behalf of a member of staff who stands in the log. Who may
 //! be addressed is not decided here; an audience that is too small is refused before the record is written.
 
-use crate::DecideError;
 use crate::records::{CampaignState, State};
+use crate::{DecideError, house};
 use model::CampaignName;
 use promise::{Artefact, ArtefactKind, CampaignPlan, Promise};
 use std::fmt;
-use vault::{Snapshot, StaffAct, Vault};
+use vault::{StaffAct, Vault};
 
 /// What staff wants of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,22 +32,6 @@ pub fn find<'p>(promise: &'p Promise, name: &CampaignName) -> Option<(&'p Campai
     Some((promise.campaigns.get(name)?, promise.artefact(ArtefactKind::Campaign, name.as_str())?))
 }
 
-/// How a campaign stands; `None` = never started.
-///
-/// # Errors
-/// A vault that cannot be read, a record that is not what it should be.
-pub fn state(snapshot: &Snapshot, name: &CampaignName) -> Result<Option<CampaignState>, DecideError> {
-    let name = record(name);
-    let bytes = snapshot.house_record(&name)?;
-    bytes
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|source| DecideError::Record { name, source }))
-        .transpose()
-}
-
-fn record(name: &CampaignName) -> String {
-    format!("campaign/{name}")
-}
-
 /// Does what staff wants, and writes down who wanted it.
 ///
 /// # Errors
@@ -68,7 +52,7 @@ pub fn order(
         let audience = snapshot.permit_set(artefact.id).and_then(|everybody| everybody.within(&plan.to));
         audience.and_then(vault::PermitSet::at_least_the_smallest_group).map_err(refused)?;
     }
-    let before = state(&snapshot, name)?;
+    let before = house::campaign(&snapshot, name)?;
     let run = before.as_ref().map_or(0, |state| state.run);
     let goes_on = before.as_ref().is_some_and(|state| matches!(state.state, State::Running | State::Paused));
     let (to, act) = match wish {
@@ -81,9 +65,7 @@ pub fn order(
         started_at: before.filter(|_| goes_on).map_or(vault.now().ms(), |state| state.started_at),
         by: staff.to_owned(),
     };
-    let record = record(name);
-    let bytes = serde_json::to_vec(&next).map_err(|source| DecideError::Record { name: record.clone(), source })?;
-    vault.put_house_record(&record, Some(bytes))?.wait()?;
+    house::put(vault, &house::campaign_record(name), &next)?;
     let act = StaffAct { staff: staff.to_owned(), act, person: None, reason: name.to_string(), at: vault.now() };
     vault.staff_act(act)?.wait()?;
     Ok(next)

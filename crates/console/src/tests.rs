@@ -1,0 +1,183 @@
+//! The console from outside: who gets in, what a page may say, what a form may do.
+
+use crate::{Role, State, invite, routes};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use collect::live::Live;
+use model::chance::Seeded;
+use model::time::ManualClock;
+use model::{At, Rng, StaffName};
+use promise::Promise;
+use std::sync::Arc;
+use tower::ServiceExt;
+use understand::traits::Traits;
+use vault::{Household, Vault};
+
+struct Console {
+    router: Router,
+    vault: Vault,
+    clock: Arc<ManualClock>,
+    rng: Arc<dyn Rng>,
+}
+
+fn console() -> Console {
+    let promise: Arc<Promise> = Arc::new(promise::parse("shop.toml", promise::fixture::SHOP).unwrap());
+    let clock = Arc::new(ManualClock::new(At::parse("2026-11-23T12:00:00Z").unwrap()));
+    let rng: Arc<dyn Rng> = Arc::new(Seeded::new(11));
+    let projection = Arc::new(Traits::new(&promise));
+    let household =
+        Household { promise: Arc::clone(&promise), clock: clock.clone(), rng: Arc::clone(&rng), projection };
+    let vault = Vault::in_memory(household).unwrap();
+    let state = State::new(vault.clone(), promise, Live::default(), Arc::clone(&rng));
+    Console { router: routes(Arc::new(state)), vault, clock, rng }
+}
+
+struct Answer {
+    status: StatusCode,
+    cookie: Option<String>,
+    text: String,
+}
+
+impl Console {
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let cookie = response.headers().get(header::SET_COOKIE).map(|value| value.to_str().unwrap().to_owned());
+        let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap();
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Answer { status, cookie, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    async fn get(&self, path: &str, cookie: &str) -> Answer {
+        self.ask(Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, cookie: &str, form: &str) -> Answer {
+        let request = Request::post(path)
+            .header(header::COOKIE, cookie)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned()))
+            .unwrap();
+        self.ask(request).await
+    }
+
+    async fn invited(&self, role: Role) -> String {
+        let (vault, rng) = (self.vault.clone(), Arc::clone(&self.rng));
+        let name = StaffName::parse("Ada").unwrap();
+        let secret =
+            tokio::task::spawn_blocking(move || invite(&vault, &*rng, &name, role).unwrap().secret).await.unwrap();
+        format!("/enter/{secret}")
+    }
+
+    /// A cookie of somebody signed in, and the word their forms carry.
+    async fn signed_in(&self, role: Role) -> (String, String) {
+        let link = self.invited(role).await;
+        let answer = self.post(&link, "", "").await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        let cookie = answer.cookie.unwrap().split(';').next().unwrap().to_owned();
+        let page = self.get("/segments", &cookie).await;
+        let word = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        (cookie, word)
+    }
+}
+
+const PAGES: &[&str] =
+    &["/", "/live/rows", "/segments", "/segments/lapsed", "/campaigns", "/campaigns/win_back", "/reviews", "/log"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_a_page_without_a_session() {
+    let console = console();
+    for page in PAGES {
+        for cookie in ["", "fineline_staff=", "fineline_staff=zzzz"] {
+            let answer = console.get(page, cookie).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{page} with {cookie:?}");
+            assert!(!answer.text.contains("orders_all"), "{page}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invite_works_once_and_not_by_looking_at_it() {
+    let console = console();
+    let link = console.invited(Role::Marketer).await;
+    for _ in 0..3 {
+        assert_eq!(console.get(&link, "").await.status, StatusCode::OK, "opening the link uses nothing up");
+    }
+    assert_eq!(console.post(&link, "", "").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(console.post(&link, "", "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invite_ends_after_a_quarter_of_an_hour_and_a_session_after_idling() {
+    let console = console();
+    let link = console.invited(Role::Marketer).await;
+    console.clock.advance_ms(crate::session::INVITE_MS);
+    assert_eq!(console.post(&link, "", "").await.status, StatusCode::NOT_FOUND);
+    let (cookie, _) = console.signed_in(Role::Marketer).await;
+    console.clock.advance_ms(crate::session::IDLE_MS - 1);
+    assert_eq!(console.get("/", &cookie).await.status, StatusCode::OK);
+    console.clock.advance_ms(crate::session::IDLE_MS);
+    assert_eq!(console.get("/", &cookie).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_opens_for_staff() {
+    let console = console();
+    let (cookie, _) = console.signed_in(Role::Marketer).await;
+    for page in PAGES {
+        let answer = console.get(page, &cookie).await;
+        assert_eq!(answer.status, StatusCode::OK, "{page}: {}", answer.text);
+    }
+    assert_eq!(console.get("/segments/nobody", &cookie).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(console.get("/nowhere", &cookie).await.status, StatusCode::NOT_FOUND);
+    let segment = console.get("/segments/lapsed", &cookie).await;
+    assert!(segment.text.contains("fewer than 50"), "an empty segment is not told as 0 people");
+    assert!(segment.text.contains("promise.toml:"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_without_its_word_or_from_elsewhere_does_nothing() {
+    let console = console();
+    let (cookie, word) = console.signed_in(Role::Marketer).await;
+    let start = "/campaigns/win_back/start";
+    assert_eq!(console.post(start, &cookie, "csrf=wrong").await.status, StatusCode::FORBIDDEN);
+    let foreign = Request::post(start)
+        .header(header::COOKIE, &cookie)
+        .header(header::HOST, "localhost:4001")
+        .header(header::ORIGIN, "http://elsewhere.example")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(format!("csrf={word}")))
+        .unwrap();
+    assert_eq!(console.ask(foreign).await.status, StatusCode::FORBIDDEN);
+    assert!(console.vault.snapshot().house_record("campaign/win_back").unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b03_an_audience_below_the_floor_cannot_be_started() {
+    let console = console();
+    let (cookie, word) = console.signed_in(Role::Marketer).await;
+    let answer = console.post("/campaigns/win_back/start", &cookie, &format!("csrf={word}")).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.text.contains("fewer people") || answer.text.contains("few people"), "{}", answer.text);
+    assert!(console.vault.snapshot().house_record("campaign/win_back").unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_does_what_it_may_and_no_more() {
+    let console = console();
+    for role in [Role::Privacy, Role::Operator, Role::Agency] {
+        let (cookie, word) = console.signed_in(role).await;
+        let answer = console.post("/campaigns/win_back/start", &cookie, &format!("csrf={word}")).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{role:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_out_ends_the_session() {
+    let console = console();
+    let (cookie, word) = console.signed_in(Role::Operator).await;
+    assert_eq!(console.post("/leave", &cookie, &format!("csrf={word}")).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(console.get("/", &cookie).await.status, StatusCode::UNAUTHORIZED);
+}
