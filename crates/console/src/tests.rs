@@ -160,7 +160,7 @@ async fn b03_an_audience_below_the_floor_cannot_be_started() {
     let (cookie, word) = console.signed_in(Role::Marketer).await;
     let answer = console.post("/campaigns/win_back/start", &cookie, &format!("csrf={word}")).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
-    assert!(answer.text.contains("fewer people") || answer.text.contains("few people"), "{}", answer.text);
+    assert!(answer.text.contains("Fewer people match than the smallest group"), "{}", answer.text);
     assert!(console.vault.snapshot().house_record("campaign/win_back").unwrap().is_none());
 }
 
