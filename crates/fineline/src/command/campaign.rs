@@ -1,9 +1,9 @@
 //! `fineline campaign start|pause|lift NAME`.
 
-use decide::order::{self, Wish};
 use crate::cli::Ground;
 use crate::exit::{Exit, Failure};
 use crate::house;
+use decide::order::{self, Wish};
 use model::{CampaignName, StaffName};
 use std::fmt::Write;
 use understand::lift::{self, Finding, Report};

@@ -6,9 +6,9 @@ use super::catalogue;
 use super::people::Customer;
 use super::shop::order_completed;
 use super::wire::ShopServer;
-use crate::campaigning;
 use crate::command::campaign::machine;
 use anyhow::Context;
+use decide::order;
 use deliver::sink::Inbox;
 use model::chance::Seeded;
 use model::{CampaignName, Rng};
@@ -67,7 +67,7 @@ pub async fn run(
         let (status, _) = server.post("/v1/batch", &json!({ "batch": batch })).await?;
         anyhow::ensure!(status.is_success(), "the orders were answered with {status}");
     }
-    let (plan, artefact) = campaigning::find(promise, &trial.campaign).context("the campaign is declared")?;
+    let (plan, artefact) = order::find(promise, &trial.campaign).context("the campaign is declared")?;
     let numbers = vault.snapshot().campaign_numbers(artefact.id)?;
     let report = report(&numbers, plan.hold_out_permille);
     let mut machine = machine(&trial.campaign, &numbers, &report);

@@ -6,7 +6,6 @@ use super::lift::{self, Outcome};
 use super::load::{self, Loaded};
 use super::people::{self, Customer, Story};
 use super::wire::ShopServer;
-use crate::campaigning::{self, Wish};
 use crate::chance::SystemChance;
 use crate::clock::{Stopwatch, SystemClock};
 use crate::command::apply;
@@ -15,6 +14,7 @@ use crate::serve::{self, Assembly, Parts};
 use crate::{house, listener, promised};
 use anyhow::Context;
 use collect::live::{Live, Seen};
+use decide::order::{self, Wish};
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
 use deliver::egress::{Patience, Relay, RelayConfig, TlsMode};
 use deliver::outbox::Mailer;
@@ -221,7 +221,7 @@ fn build(
         progress.n_left > 0 || progress.is_learnt
     } {}
     follower.step(&vault, 500)?;
-    campaigning::order(&vault, &promise, &campaign()?, Wish::Start, STAFF)?;
+    order::order(&vault, &promise, &campaign()?, Wish::Start, STAFF)?;
     Ok(Built { vault, web_key, shop_key, loaded })
 }
 
