@@ -1,3 +1,5 @@
-//! The whole system, tested as a whole: one binary, one module per promise we make, one [`house::House`] for all.
+//! The whole system, tested as a whole: one binary, one module per promise we make.
 
+mod command_line;
+mod program;
 mod reference;

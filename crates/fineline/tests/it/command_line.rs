@@ -1,0 +1,154 @@
+//! What a newcomer types: exit codes, data on stdout, talk on stderr, and a house that refuses what it must not open.
+
+use crate::program::Desk;
+
+#[test]
+fn a_newcomer_gets_from_nothing_to_a_promise_in_force() {
+    let desk = Desk::new();
+    #[expect(clippy::disallowed_methods, reason = "a test clears its own folder")]
+    std::fs::remove_file(desk.path("promise.toml")).unwrap();
+    desk.run(&["check"]).failed(5, "promise.toml");
+    let init = desk.run(&["init"]).fine();
+    assert_eq!(init.out, "promise.toml\n");
+    assert!(init.err.contains("next: fineline check"), "{}", init.err);
+    desk.run(&["check"]).fine();
+    assert_eq!(desk.run(&["plan", "--exit-code"]).code, 3);
+    desk.run(&["apply", "--as", "Ada"]).fine();
+    assert_eq!(desk.run(&["plan", "--exit-code"]).code, 0);
+    let key = desk.run(&["source", "key", "shop", "--json"]).fine();
+    assert!(key.json()["key"].as_str().unwrap().starts_with("fl_sec_"));
+    desk.run(&["init"]).fine();
+}
+
+#[test]
+fn a_mistake_is_shown_with_file_line_caret_and_what_was_meant() {
+    let desk = Desk::new();
+    desk.write(
+        "promise.toml",
+        &promise::fixture::SHOP.replacen("for = [\"orders\", \"offers\"]", "for = [\"ofers\"]", 1),
+    );
+    let check = desk.run(&["check"]);
+    assert_eq!(check.code, 1);
+    for part in ["error[FL101]", "promise.toml:", "^^^^^", "did you mean `offers`?"] {
+        assert!(check.out.contains(part), "{part} is not in\n{}", check.out);
+    }
+    let json = desk.run(&["check", "--format", "json"]).json();
+    assert_eq!(json["diagnostics"][0]["code"], "FL101");
+    desk.run(&["init"]).failed(1, "promise.toml is refused");
+    assert!(!desk.path("data").exists(), "a bad file is refused before anything starts");
+    assert!(desk.run(&["explain", "fl101"]).fine().out.contains("FL101"));
+    desk.run(&["explain", "FL999"]).failed(2, "no code");
+}
+
+#[test]
+fn a_weaker_promise_is_told_first_and_waits_its_days() {
+    let desk = Desk::applied();
+    let shop = promise::fixture::SHOP;
+    let longer = shop.replacen("keep = \"90 days\"", "keep = \"120 days\"", 1);
+    desk.write("promise.toml", &longer);
+    let plan = desk.run(&["plan", "--exit-code"]);
+    assert_eq!(plan.code, 3);
+    assert!(plan.out.contains("weaker"), "{}", plan.out);
+    desk.run(&["apply", "--as", "Test", "--yes"]).failed(4, "higher version");
+    let told = longer.replacen("version = 1", "version = 2", 1).replacen(
+        "basis = \"consent\"",
+        "basis = \"consent\"\nsince_notice = 2",
+        1,
+    );
+    desk.write("promise.toml", &told);
+    desk.run(&["apply", "--as", "Test"]).failed(2, "--yes");
+    desk.run(&["apply", "--as", "Test", "--yes"]).failed(3, "the old promise holds until");
+    desk.run(&["import", "none.toml", "none.csv"]).failed(3, "differs from what is promised now");
+    desk.write("promise.toml", shop);
+    desk.run(&["plan", "--exit-code"]).fine();
+}
+
+#[test]
+fn a_stronger_promise_is_in_force_at_once() {
+    let desk = Desk::applied();
+    desk.write("promise.toml", &promise::fixture::SHOP.replacen("keep = \"90 days\"", "keep = \"60 days\"", 1));
+    assert!(desk.run(&["plan"]).fine().out.contains("stronger"));
+    desk.run(&["apply", "--as", "Test", "--yes"]).fine();
+    desk.run(&["plan", "--exit-code"]).fine();
+}
+
+#[test]
+fn a_second_process_is_refused_while_the_house_is_open() {
+    let desk = Desk::applied();
+    let options = vault::Options {
+        data: desk.path("data"),
+        engine: vault::EngineKind::Fjall,
+        root: desk.path("keys/root"),
+        queue_max: 10,
+    };
+    let promise = promise::parse("promise.toml", promise::fixture::SHOP).unwrap();
+    let open = vault::Vault::open(&options, fineline::house::household(promise.into())).unwrap();
+    desk.run(&["segment", "count", "lapsed"]).failed(5, "being served by another process");
+    assert!(desk.run(&["doctor"]).out.contains("in use by a running"));
+    open.close().unwrap();
+    drop(open);
+    desk.run(&["segment", "count", "lapsed"]).fine();
+}
+
+#[test]
+fn a_wrong_root_key_is_refused_before_any_write() {
+    let desk = Desk::applied();
+    let other = Desk::applied();
+    let before = desk.bytes_of("data");
+    let foreign = other.path("keys/root").display().to_string();
+    desk.run(&["segment", "count", "lapsed", "--root", &foreign]).failed(5, "does not open this data folder");
+    assert_eq!(desk.bytes_of("data"), before);
+    desk.run(&["segment", "count", "lapsed"]).fine();
+}
+
+#[test]
+fn a_data_folder_of_another_version_is_refused_before_any_write() {
+    let desk = Desk::applied();
+    let house = desk.read("data/house");
+    assert!(house.contains("format 1\n"), "{house}");
+    desk.write("data/house", &house.replace("format 1\n", "format 9\n"));
+    let before = desk.bytes_of("data");
+    desk.run(&["upgrade", "--check"]).failed(5, "has format 9");
+    assert_eq!(desk.bytes_of("data"), before);
+}
+
+#[test]
+fn settings_say_where_they_come_from_and_secrets_never_stand_in_flags() {
+    let desk = Desk::new();
+    desk.write("fineline.toml", "listen = \"127.0.0.1:4700\"\n");
+    let config = desk.run(&["config", "--json"]).fine();
+    let listen = config.out.lines().find(|line| line.contains("\"listen\"")).unwrap();
+    assert!(listen.contains("fineline.toml:1"), "{listen}");
+    desk.write("fineline.toml", "lisen = \"127.0.0.1:4700\"\n");
+    desk.run(&["config"]).failed(2, "did you mean `listen`?");
+    let help = fineline::reference::cli_page();
+    for word in ["--password", "--token", "--secret", "--id ", "--email"] {
+        assert!(!help.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn every_command_ends_with_its_exit_code_and_json_errors_are_json() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["nonsense"]).code, 2);
+    let failed = desk.run(&["segment", "count", "lapsed", "--json"]);
+    assert_eq!(failed.code, 5);
+    let error: serde_json::Value = serde_json::from_str(failed.err.trim()).unwrap();
+    assert!(error["error"]["message"].as_str().unwrap().contains("not a fineline data folder"), "{error}");
+    assert_eq!(failed.out, "");
+    desk.run(&["completions", "bash"]).fine();
+    assert!(desk.run(&["man"]).fine().out.contains("fineline"));
+    assert!(desk.run(&["notice", "render"]).fine().out.contains("Corner Gifts Ltd"));
+    desk.run(&["notice", "render", "--lang", "tlh"]).failed(2, "it has en");
+}
+
+#[test]
+fn a_promise_file_keeps_its_comments_when_formatted() {
+    let desk = Desk::new();
+    desk.write("promise.toml", &promise::fixture::SHOP.replacen("edition = 1", "edition   =    1 # first", 1));
+    assert_eq!(desk.run(&["fmt", "--check"]).code, 1);
+    desk.run(&["fmt"]).fine();
+    let text = desk.read("promise.toml");
+    assert!(text.contains("edition = 1 # first"), "{}", text.lines().take(6).collect::<Vec<_>>().join("\n"));
+    desk.run(&["fmt", "--check"]).fine();
+}
