@@ -19,7 +19,7 @@ pub mod intake;
 pub mod live;
 pub mod minimise;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod wire;
 
 use live::Live;

@@ -2,7 +2,7 @@
 
 use super::{ANONYMOUS_ID, USER_ID, refused, routes};
 use crate::live::{LiveWord, Seen};
-use crate::testing::{House, OPENED, house};
+use crate::tests::{House, OPENED, house};
 use crate::wire::WireError;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};

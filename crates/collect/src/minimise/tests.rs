@@ -1,7 +1,7 @@
 //! The gate without a vault: kinds, instants, message ids, what a browser may say.
 
 use super::{Gate, Minimised, value};
-use crate::testing::{OPENED, shop};
+use crate::tests::{OPENED, shop};
 use crate::wire::call::read;
 use model::chance::Seeded;
 use model::{At, Currency, DAY_MS, EventKind, Kind, Trust, Value};

@@ -3,7 +3,7 @@
 use crate::import::made_up::{Answer, Lot};
 use crate::import::position::position_name;
 use crate::import::{ImportError, ImportReport, Mapping, Progress, fingerprint, import};
-use crate::testing::{House, SAMPLE, house, mapping, mapping_text, open, review, root, sample, shop};
+use crate::tests::{House, SAMPLE, house, mapping, mapping_text, open, review, root, sample, shop};
 use model::{At, Awareness, ConsentStatus, Day, FactName, FieldName, Method, Provenance, PurposeName, Value, Words};
 use promise::{Artefact, ArtefactKind};
 use std::collections::BTreeMap;

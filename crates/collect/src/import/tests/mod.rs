@@ -6,7 +6,7 @@ use super::catalogue::Catalogue;
 use super::error::{ImportError, Unreadable};
 use super::mapping::Mapping;
 use super::reader::{Instants, Line, Reader, Record, day_of};
-use crate::testing::{mapping, mapping_text, sample, shop};
+use crate::tests::{mapping, mapping_text, sample, shop};
 use model::{Class, Day, ItemCode};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -257,7 +257,7 @@ fn plain_words_name_95_of_100_lines_of_the_sample() {
     let mapping = mapping();
     let mut catalogue = Catalogue::new(&mapping.catalogue);
     let mut both: HashMap<u64, i64> = HashMap::new();
-    for name in crate::testing::SAMPLE {
+    for name in crate::tests::SAMPLE {
         let mut reader = Reader::new(sample(name), &mapping).unwrap();
         while let Some(record) = reader.next_record().unwrap() {
             let Record::Line(line) = record else { panic!("the sample holds no unreadable line") };
