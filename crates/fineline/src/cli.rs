@@ -2,7 +2,7 @@
 
 use crate::command::{
     apply, audit, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt, import,
-    init, key, man, notice, plan, segment, serve, source, upgrade,
+    init, key, man, notice, plan, segment, serve, source, staff, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -100,6 +100,9 @@ pub enum Command {
     /// Make the write key of a source
     #[command(subcommand)]
     Source(source::Command),
+    /// Invite staff to the console
+    #[command(subcommand)]
+    Staff(staff::Command),
     /// Load a history from files, through a mapping file
     Import(import::Args),
     /// Count a segment: match, may be told, will hear this week
@@ -155,6 +158,7 @@ impl Command {
             Self::Serve(args) => serve::run(&args, ground),
             Self::Doctor(args) => doctor::run(&args, ground),
             Self::Source(command) => source::run(command, ground),
+            Self::Staff(command) => staff::run(command, ground),
             Self::Import(args) => import::run(&args, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),

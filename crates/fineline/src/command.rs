@@ -20,4 +20,5 @@ pub mod plan;
 pub mod segment;
 pub mod serve;
 pub mod source;
+pub mod staff;
 pub mod upgrade;

@@ -42,6 +42,8 @@ pub struct Parts {
     pub base_url: String,
     /// How mail leaves; without it messages wait.
     pub mailer: Option<Mailer>,
+    /// Said on every page of the console.
+    pub banner: Option<String>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -76,24 +78,28 @@ impl Assembly {
     /// # Errors
     /// When a room refuses its settings.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { vault, promise, clock, rng, base_url, mailer } = parts;
+        let Parts { vault, promise, clock, rng, base_url, mailer, banner } = parts;
         let live = collect::live::Live::default();
         let collect = Arc::new(collect::State {
             vault: vault.clone(),
-            promise,
+            promise: promise.clone(),
             live: live.clone(),
             rng: rng.clone(),
             base_url: base_url.clone(),
         });
         let decide = Arc::new(decide::http::Door::new(vault.clone(), rng.clone(), &base_url));
         let portal = Arc::new(portal::State::new(vault.clone(), &base_url, rng.clone()));
-        let console = Router::new();
+        let staff = console::State::new(vault.clone(), promise, live.clone(), rng.clone());
+        let staff = match banner {
+            Some(banner) => staff.with_banner(banner),
+            None => staff,
+        };
         let public = Router::new()
             .merge(collect::http::routes(collect))
             .merge(decide::http::routes(decide))
             .merge(portal::routes(portal));
         let jobs = jobs(&vault, rng, clock, mailer)?;
-        Ok(Self { vault, public, console, jobs, live })
+        Ok(Self { vault, public, console: console::routes(Arc::new(staff)), jobs, live })
     }
 }
 

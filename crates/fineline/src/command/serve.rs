@@ -7,7 +7,9 @@ use crate::exit::{Exit, Failure};
 use crate::serve::{Assembly, Parts};
 use crate::{house, listener, mail, promised, serve, telemetry};
 use anyhow::Context;
+use console::Role;
 use deliver::BaseUrl;
+use model::StaffName;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -84,17 +86,38 @@ async fn live(ground: &Ground, vault: Vault, promise: Arc<promise::Promise>) -> 
         rng: Arc::new(SystemChance::default()),
         base_url: base_url.clone(),
         mailer,
+        banner: None,
     })?;
-    greet(ground, &base_url, &console_url)?;
+    let invite = {
+        let (vault, console_url) = (vault.clone(), console_url.clone());
+        tokio::task::spawn_blocking(move || first_invite(&vault, &console_url)).await??
+    };
+    greet(ground, &base_url, &console_url, invite.as_deref())?;
     serve::serve(assembly, public, console, settings.connections_max(), stopped()).await
 }
 
+/// One invite for the first member of staff: when nobody was ever invited.
+fn first_invite(vault: &Vault, console_url: &str) -> anyhow::Result<Option<String>> {
+    const INVITED: &str = "staff/first_invite";
+    let snapshot = vault.snapshot();
+    if snapshot.house_record(INVITED)?.is_some() || !snapshot.house_records("staff_invite/", 1)?.is_empty() {
+        return Ok(None);
+    }
+    let invite = console::invite(vault, &SystemChance::default(), &StaffName::parse("first")?, Role::Marketer)?;
+    vault.put_house_record(INVITED, Some(b"made".to_vec()))?.wait()?;
+    Ok(Some(format!("{console_url}/enter/{}", invite.secret)))
+}
+
 /// Where everything is.
-fn greet(ground: &Ground, base_url: &str, console_url: &str) -> anyhow::Result<()> {
-    let machine =
-        serde_json::json!({ "base_url": base_url, "privacy": format!("{base_url}/privacy"), "console": console_url });
+fn greet(ground: &Ground, base_url: &str, console_url: &str, invite: Option<&str>) -> anyhow::Result<()> {
+    let machine = serde_json::json!({
+        "base_url": base_url, "privacy": format!("{base_url}/privacy"), "console": console_url, "invite": invite,
+    });
     let human = format!("  wire     {base_url}/v1\n  privacy  {base_url}/privacy\n  console  {console_url}/\n");
     ground.say.answer(&machine, human)?;
+    if let Some(invite) = invite {
+        ground.say.talk(format!("The first member of staff enters here, once, within 15 minutes:\n  {invite}"));
+    }
     ground.say.talk("Ctrl-C finishes what is under way and stops.");
     Ok(())
 }

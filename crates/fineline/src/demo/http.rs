@@ -44,12 +44,12 @@ pub struct Stage {
     pub inbox: Arc<Inbox>,
     /// The key that the pages send with.
     pub write_key: String,
-    /// Where the console is.
-    pub console: String,
     /// The promise, for the questions and the words of them.
     pub promise: Arc<promise::Promise>,
     /// What was taken and refused lately, newest first.
     pub live: Box<dyn Fn(usize) -> Vec<LiveRow> + Send + Sync>,
+    /// A link into the console.
+    pub staff: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// For order numbers and message ids.
     pub rng: Arc<dyn Rng>,
 }
@@ -69,6 +69,8 @@ pub fn routes(stage: Arc<Stage>) -> Router {
         .route("/shop/add", post(add))
         .route("/shop/checkout", post(checkout))
         .route("/shop/privacy", post(privacy))
+        .route("/shop/as/{who}", get(privacy_as))
+        .route("/shop/staff", get(staff))
         .route("/shop/live", get(live))
         .route("/shop/fl.js", get(async || asset("text/javascript; charset=utf-8", include_str!("assets/fl.js"))))
         .route("/shop/shop.js", get(async || asset("text/javascript; charset=utf-8", include_str!("assets/shop.js"))))
@@ -93,7 +95,6 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
 struct Frame {
     n_basket: usize,
     shopper: Option<String>,
-    console: String,
 }
 
 struct Ware {
@@ -129,8 +130,8 @@ fn visit(headers: &HeaderMap) -> Visit {
     Visit::read(&cookies.collect::<Vec<_>>().join("; "))
 }
 
-fn frame(stage: &Stage, visit: &Visit) -> Frame {
-    Frame { n_basket: visit.basket.len(), shopper: visit.shopper.clone(), console: stage.console.clone() }
+fn frame(visit: &Visit) -> Frame {
+    Frame { n_basket: visit.basket.len(), shopper: visit.shopper.clone() }
 }
 
 /// Everything from here, nothing inline, nothing framed but our own mails.
@@ -200,7 +201,7 @@ async fn front(State(stage): State<Arc<Stage>>, headers: HeaderMap, uri: axum::h
     let says = here.map_or("Seventy-two small things, and a promise about what we may know.", Story::says);
     let purposes = stage.promise.purposes.values().filter(|purpose| purpose.basis == promise::Basis::Consent);
     let front = Front {
-        frame: frame(&stage, &visit),
+        frame: frame(&visit),
         says: says.to_owned(),
         done: match uri.query() {
             Some("ordered") => "Your order is on its way, in our imagination.".to_owned(),
@@ -212,7 +213,7 @@ async fn front(State(stage): State<Arc<Stage>>, headers: HeaderMap, uri: axum::h
         purposes: purposes
             .map(|purpose| Asked {
                 name: purpose.name.to_string(),
-                says: purpose.says.clone(),
+                says: purpose.words(&stage.promise.company),
                 notice: stage.promise.notice.version,
             })
             .collect(),
@@ -258,7 +259,7 @@ struct Product {
 
 async fn product(State(stage): State<Arc<Stage>>, Path(code): Path<String>, headers: HeaderMap) -> Response {
     let Some((shelf, gift)) = catalogue::find(&code) else { return StatusCode::NOT_FOUND.into_response() };
-    let frame = frame(&stage, &visit(&headers));
+    let frame = frame(&visit(&headers));
     page(&Product { frame, gift: ware(gift), shelf: ranged(shelf), write_key: stage.write_key.clone() })
 }
 
@@ -317,8 +318,21 @@ async fn checkout(State(stage): State<Arc<Stage>>, headers: HeaderMap, Form(form
 
 /// The signed hand-off: the shop knows who is signed in, so the person's page opens without another password.
 async fn privacy(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Response {
-    let visit = visit(&headers);
-    let Some(user_id) = &visit.shopper else { return back_to("/privacy", &visit) };
+    hand_off(&stage, &visit(&headers)).await
+}
+
+/// The same for one of the people with a story: the link that the demonstration prints.
+async fn privacy_as(State(stage): State<Arc<Stage>>, Path(who): Path<String>, headers: HeaderMap) -> Response {
+    let mut visit = visit(&headers);
+    if Story::ALL.iter().all(|story| story.user_id() != who) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    visit.shopper = Some(who);
+    hand_off(&stage, &visit).await
+}
+
+async fn hand_off(stage: &Stage, visit: &Visit) -> Response {
+    let Some(user_id) = &visit.shopper else { return back_to("/privacy", visit) };
     let answer = stage.server.post("/v1/portal_sessions", &json!({ "userId": user_id })).await;
     let url = answer.ok().filter(|(status, _)| status.is_success()).and_then(|(_, body)| {
         let url = body.get("url")?.as_str()?;
@@ -328,7 +342,12 @@ async fn privacy(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Respons
             .map_or(url, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/privacy"));
         Some(path.to_owned())
     });
-    back_to(url.as_deref().unwrap_or("/privacy"), &visit)
+    back_to(url.as_deref().unwrap_or("/privacy"), visit)
+}
+
+async fn staff(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Response {
+    let url = tokio::task::spawn_blocking(move || (stage.staff)()).await.ok().flatten();
+    back_to(url.as_deref().unwrap_or("/"), &visit(&headers))
 }
 
 async fn live(State(stage): State<Arc<Stage>>) -> Response {
@@ -380,7 +399,7 @@ async fn inbox(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Response 
     mails.sort_by_key(|mail| !planted(&mail.to));
     mails.truncate(MAILS_MAX);
     let n_received = usize::try_from(stage.inbox.n_received()).unwrap_or(usize::MAX);
-    page(&InboxPage { frame: frame(&stage, &visit(&headers)), mails, n_received })
+    page(&InboxPage { frame: frame(&visit(&headers)), mails, n_received })
 }
 
 #[derive(Template)]
@@ -400,7 +419,7 @@ async fn mail(State(stage): State<Arc<Stage>>, Path(number): Path<u64>, headers:
     let opened = OpenedMail::read(&mail.bytes);
     let subject = opened.as_ref().and_then(|mail| mail.header("Subject")).unwrap_or("(unreadable)").to_owned();
     page(&MailPage {
-        frame: frame(&stage, &visit(&headers)),
+        frame: frame(&visit(&headers)),
         number,
         subject,
         to: mail.to.join(", "),

@@ -164,7 +164,7 @@ fn answer(names: &Names, promise: &Promise, customer: &Customer, status: Consent
         status,
         level: None,
         words: Words {
-            text: purpose.map_or_else(String::new, |purpose| purpose.says.clone()),
+            text: purpose.map_or_else(String::new, |purpose| purpose.words(&promise.company)),
             language: "en".to_owned(),
             answered_at: at,
         },

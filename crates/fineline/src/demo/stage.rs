@@ -14,6 +14,7 @@ use crate::serve::{self, Assembly, Parts};
 use crate::{house, listener, promised};
 use anyhow::Context;
 use collect::live::{Live, Seen};
+use console::Role;
 use decide::order::{self, Wish};
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
 use deliver::egress::{Patience, Relay, RelayConfig, TlsMode};
@@ -68,10 +69,10 @@ pub struct Links {
 }
 
 impl Links {
-    fn new(base: &str, console: &str) -> Self {
+    fn new(base: &str) -> Self {
         Self {
             shop: format!("{base}/"),
-            console: format!("{console}/"),
+            console: format!("{base}/shop/staff"),
             portal: format!("{base}/shop/as/{}", Story::Lapsed.user_id()),
             inbox: format!("{base}/inbox"),
         }
@@ -116,19 +117,22 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
         rng: rng.clone(),
         base_url: base.clone(),
         mailer: Some(mailer),
+        banner: Some(format!(
+            "This is a demonstration: everybody in it is made up, and staff \"{STAFF}\" reviewed and started everything."
+        )),
     })?;
     let stage = Stage {
         server: server.clone(),
         inbox: inbox.clone(),
         write_key: web_key,
-        console: console_url.clone(),
         promise: promise.clone(),
         live: live_rows(assembly.live.clone()),
+        staff: staff_door(vault.clone(), console_url, rng.clone()),
         rng,
     };
     let assembly = Assembly { public: assembly.public.merge(super::http::routes(Arc::new(stage))), ..assembly };
 
-    greet(say, &Links::new(&base, &console_url), watch.elapsed().as_secs_f64())?;
+    greet(say, &Links::new(&base), watch.elapsed().as_secs_f64())?;
     let report = async {
         let Some(true_lift) = wanted.true_lift else { return std::future::pending().await };
         let trial = lift::Trial { true_lift, seed: wanted.seed, campaign: campaign()? };
@@ -269,6 +273,14 @@ async fn post(
     vault.put_house_record(&format!("{RECORD_PREFIX}demo"), Some(key))?.await?;
     let signer = Signer::load(&vault.snapshot(), sender.domain())?;
     Ok((Mailer::new(sender, signer, relay)?, inbox, mailbox))
+}
+
+/// Anybody on this machine may be staff of a made-up shop: each visit makes an invite and follows it.
+fn staff_door(vault: Vault, console_url: String, rng: Arc<dyn Rng>) -> Box<dyn Fn() -> Option<String> + Send + Sync> {
+    Box::new(move || {
+        let invite = console::invite(&vault, rng.as_ref(), &StaffName::parse(STAFF).ok()?, Role::Marketer).ok()?;
+        Some(format!("{console_url}/enter/{}", invite.secret))
+    })
 }
 
 fn live_rows(live: Live) -> Box<dyn Fn(usize) -> Vec<LiveRow> + Send + Sync> {
