@@ -47,6 +47,8 @@ mod tombstone;
 mod totals;
 pub mod trace;
 mod urgent;
+#[cfg(test)]
+mod vectors;
 mod wish;
 
 pub use error::VaultError;

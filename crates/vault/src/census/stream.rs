@@ -88,12 +88,15 @@ impl Patterns {
     }
 }
 
+/// A file, and the bytes that followed a magic in it.
+pub(super) type Captured = (PathBuf, Vec<u8>);
+
 /// What one search has found so far.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) findings: Vec<Finding>,
     pub(super) n_findings: u64,
-    pub(super) captured: Vec<(PathBuf, Vec<u8>)>,
+    pub(super) captured: Vec<Captured>,
     /// Why something of the present file was not looked into.
     pub(super) cut: Vec<&'static str>,
     unpacked: u64,
@@ -131,6 +134,8 @@ pub(super) struct Stream {
     /// The last bytes of the chunk before, without and with its line breaks taken out.
     tail: Vec<u8>,
     wrapped_tail: Vec<u8>,
+    /// Whether line breaks were taken out of it.
+    tail_was_broken: bool,
     /// How many bytes were pushed.
     n_bytes: u64,
     open: Vec<Unpacking>,
@@ -138,7 +143,14 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(layers: Vec<Layer>) -> Self {
-        Self { layers, tail: Vec::new(), wrapped_tail: Vec::new(), n_bytes: 0, open: Vec::new() }
+        Self {
+            layers,
+            tail: Vec::new(),
+            wrapped_tail: Vec::new(),
+            tail_was_broken: false,
+            n_bytes: 0,
+            open: Vec::new(),
+        }
     }
 
     /// The next bytes.
@@ -183,6 +195,16 @@ impl Stream {
     /// Base64 and hexadecimal are often broken into lines: looks at the text with its line breaks taken out.
     fn match_wrapped(&mut self, bytes: &[u8], patterns: &Patterns, found: &mut Found) {
         let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let is_broken = bytes.contains(&b'\n') || bytes.contains(&b'\r');
+        let was_broken = std::mem::replace(&mut self.tail_was_broken, is_broken);
+        if !is_broken && !was_broken {
+            // Nothing to take out: the plain pass has seen it all.
+            self.wrapped_tail.clone_from(&self.tail);
+            self.wrapped_tail.extend_from_slice(bytes);
+            let keep = self.wrapped_tail.len().min(patterns.longest - 1);
+            self.wrapped_tail.drain(..self.wrapped_tail.len() - keep);
+            return;
+        }
         let n_old = self.wrapped_tail.len();
         let mut window = std::mem::take(&mut self.wrapped_tail);
         window.extend(bytes.iter().filter(|byte| !is_break(byte)));
@@ -213,9 +235,13 @@ impl Stream {
         }
     }
 
-    /// A long run of zeros was skipped: nothing goes on across it.
-    pub(super) fn skip(&mut self, n_bytes: u64, found: &mut Found) {
-        self.end(found);
+    /// Whether something compressed, or captured, has not ended yet.
+    pub(super) fn is_unpacking(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// A long run of zeros was skipped: no needle goes on across it.
+    pub(super) fn skip(&mut self, n_bytes: u64) {
         self.tail.clear();
         self.wrapped_tail.clear();
         self.n_bytes += n_bytes;

@@ -2,7 +2,7 @@
 //! followed; what could not be read is listed, never passed over.
 
 use super::needle::{Needle, Spelling};
-use super::stream::{Found, Patterns, Stream};
+use super::stream::{Captured, Found, Patterns, Stream};
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use std::collections::VecDeque;
@@ -124,13 +124,13 @@ pub(super) fn capture(
     folders: &[PathBuf],
     magic: &[u8],
     n_bytes: usize,
-) -> Result<(Vec<(PathBuf, Vec<u8>)>, Vec<Unread>), VaultError> {
+) -> Result<(Vec<Captured>, Vec<Unread>), VaultError> {
     let patterns = Patterns::new(&[], Some((magic, n_bytes))).ok_or_else(|| too_many(&[]))?;
     let (searched, captured) = walk(folders, &patterns);
     Ok((captured, searched.unread))
 }
 
-fn walk(folders: &[PathBuf], patterns: &Patterns) -> (Searched, Vec<(PathBuf, Vec<u8>)>) {
+fn walk(folders: &[PathBuf], patterns: &Patterns) -> (Searched, Vec<Captured>) {
     let (mut searched, mut found) = (Searched::default(), Found::default());
     let mut waiting: VecDeque<PathBuf> = folders.iter().cloned().collect();
     while let Some(path) = waiting.pop_front() {
@@ -186,19 +186,27 @@ fn look_through(
     found: &mut Found,
 ) -> Result<u64, VaultError> {
     let (mut stream, mut chunk) = (Stream::new(Vec::new()), vec![0; CHUNK_BYTES.max(patterns.longest())]);
+    let (zeros, mut was_zero) = (vec![0; chunk.len()], false);
     let (mut at, mut n_read) = (0, 0);
     while at < n_bytes {
-        let data = next_data(file, at).unwrap_or(n_bytes);
+        // What is being unpacked goes on through a hole: zeros mean something to it.
+        let data = if stream.is_unpacking() { at } else { next_data(file, at).unwrap_or(n_bytes) };
         if data - at >= HOLE_BYTES_MIN {
-            stream.skip(data - at, found);
+            stream.skip(data - at);
             at = data;
             continue;
         }
         let read = file.read_at(&mut chunk, at).map_err(|source| file_error("reading", path, source))?;
         let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        stream.push(bytes, patterns, found);
         at += read as u64;
         n_read += read as u64;
+        // Padding that was written out: as good as a hole, once a chunk of it has gone by.
+        let is_zero = zeros.starts_with(bytes);
+        match is_zero && was_zero && !stream.is_unpacking() {
+            true => stream.skip(read as u64),
+            false => stream.push(bytes, patterns, found),
+        }
+        was_zero = is_zero;
     }
     stream.end(found);
     Ok(n_read)

@@ -43,6 +43,16 @@ proptest! {
     }
 }
 
+/// RFC 8452, appendix C.2, second vector.
+#[test]
+fn the_cipher_is_the_one_of_rfc_8452() {
+    let (mut key, mut nonce) = ([0; 32], [0; 12]);
+    (key[0], nonce[0]) = (1, 3);
+    let sealed = encrypt(&Secret::copy(&key).unwrap(), nonce, b"", &[1, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "c2ef328e5c71c83b843122130f7364b761e0b97427e3df28");
+}
+
 #[test]
 fn every_changed_byte_is_noticed() {
     let plain = b"three orders of two mugs, and a teapot that came back; three orders of two mugs".repeat(3);

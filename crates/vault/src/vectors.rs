@@ -1,0 +1,306 @@
+//! Everything that this room ever wrote opens for ever: the published vectors in `formats/`, one file per format.
+//!
+//! To add one: a `check_…` below, its line in [`every_published_vector_opens`], and its file, written once by
+//! `cargo test -p fineline-vault write_missing_vectors -- --ignored` and never again.
+
+use crate::chain::Chain;
+use crate::engine::{self, Op};
+use crate::key::recovery::{RecoveryKey, seal_to};
+use crate::key::{DaySecrets, PersonKey, Ring, Root, Secret, derive};
+use crate::log::{Checkpoint, LogLeaf};
+use crate::receipt::{self, Inclusion, KeyTrust};
+use crate::seal::{self, Nonces, Place, RecordKind};
+use crate::tombstone::Tombstones;
+use crate::urgent::UrgentLog;
+use crate::{EngineKind, folder};
+use model::chance::Seeded;
+use model::{At, Day, HouseId, ProfileId};
+use promise::RetentionId;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const HOUSE: HouseId = HouseId::from_bytes([0x11; 16]);
+const PERSON: ProfileId = ProfileId::from_bytes([0x22; 16]);
+const CLASS: RetentionId = RetentionId([0x33; 4]);
+
+fn formats() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../formats")
+}
+
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    let text = value.as_str().unwrap();
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+fn array<const N: usize>(value: &Value) -> [u8; N] {
+    bytes(value).try_into().unwrap()
+}
+
+fn secret(value: &Value) -> Secret {
+    Secret::copy(&bytes(value)).unwrap()
+}
+
+/// A root key, as a file would hold it.
+fn root(text: &str) -> Root {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("root");
+    crate::disk::Disk::create(&path, text.as_bytes()).unwrap();
+    Root::open(&path).unwrap()
+}
+
+/// A fresh one, and what its file holds.
+fn fresh_root() -> (Root, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("root");
+    let root = Root::create(&path, &Seeded::new(1)).unwrap();
+    let text = crate::disk::Disk::read(&path).unwrap().unwrap();
+    (root, String::from_utf8(text).unwrap().trim().to_owned())
+}
+
+type Check = fn(&Value);
+type Write = fn() -> Value;
+
+/// File, how it is opened, how it was written.
+const VECTORS: [(&str, Check, Write); 7] = [
+    ("envelope-1.json", check_envelope, write_envelope),
+    ("derivation-1.json", check_derivation, write_derivation),
+    ("key-ring-1.json", check_ring, write_ring),
+    ("recovery-1.json", check_recovery, write_recovery),
+    ("urgent-log-1.json", check_urgent, write_urgent),
+    ("tombstones-1.json", check_tombstones, write_tombstones),
+    ("receipt-1.json", check_receipt, write_receipt),
+];
+
+#[test]
+fn every_published_vector_opens() {
+    for (name, check, _) in VECTORS {
+        let text = std::fs::read_to_string(formats().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        check(&serde_json::from_str(&text).unwrap());
+    }
+    let files = std::fs::read_dir(formats()).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    let ours = ["envelope", "derivation", "key-ring", "recovery", "urgent-log", "tombstones", "receipt"];
+    for file in files.filter(|file| ours.iter().any(|name| file.starts_with(&format!("{name}-")))) {
+        assert!(VECTORS.iter().any(|(name, ..)| *name == file), "{file} is opened by no test");
+    }
+}
+
+#[test]
+#[ignore = "writes vectors of a new format; never replaces one"]
+fn write_missing_vectors() {
+    std::fs::create_dir_all(formats()).unwrap();
+    for (name, check, write) in VECTORS {
+        let (path, value) = (formats().join(name), write());
+        check(&value);
+        if !path.exists() {
+            std::fs::write(path, serde_json::to_string_pretty(&value).unwrap() + "\n").unwrap();
+        }
+    }
+}
+
+fn write_envelope() -> Value {
+    let nonces = Nonces::new(Arc::new(Seeded::new(7)));
+    let plains: [&[u8]; 5] =
+        [b"", b"a short record", &b"Order Completed; two mugs; ".repeat(9), &[0; 3_000], "zoë, 雪".as_bytes()];
+    let cases: Vec<Value> = (0u8..)
+        .zip(plains)
+        .map(|(n, plain)| {
+            let (key, kind) = (Secret::generate(&Seeded::new(n.into())), RecordKind::from_number(n + 1).unwrap());
+            let id = vec![n; usize::from(n) * 7];
+            let place = Place { house: &HOUSE, profile: &PERSON, class: CLASS, kind, id: &id };
+            let sealed = seal::seal(&key, 1_000 + u32::from(n), &place, plain, &nonces).unwrap();
+            json!({ "key": hex(key.bytes()), "house": hex(HOUSE.as_bytes()), "profile": hex(PERSON.as_bytes()),
+                    "class": hex(CLASS.0), "kind": n + 1, "id": hex(id), "epoch": 1_000 + u32::from(n),
+                    "plain": hex(plain), "sealed": hex(sealed) })
+        })
+        .collect();
+    json!({ "about": "format u8 (1), epoch u32, algorithm u8 (1 = AES-256-GCM-SIV), nonce 12, ciphertext and tag; associated \
+            data: format, algorithm, epoch, house 16, profile 16, class 4, kind u8, id; inside: codec u8 (0 plain, 1 length \
+            u32 and zstd), content, 0x80, zeros up to 32, 64, 128, 256, 512, 1024 or a multiple of 1024. Numbers big-endian.",
+            "cases": cases })
+}
+
+fn check_envelope(value: &Value) {
+    let cases = value["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 5);
+    for case in cases {
+        let (house, profile) =
+            (HouseId::from_bytes(array(&case["house"])), ProfileId::from_bytes(array(&case["profile"])));
+        let kind = RecordKind::from_number(u8::try_from(case["kind"].as_u64().unwrap()).unwrap()).unwrap();
+        let id = bytes(&case["id"]);
+        let place =
+            Place { house: &house, profile: &profile, class: RetentionId(array(&case["class"])), kind, id: &id };
+        let sealed = bytes(&case["sealed"]);
+        assert_eq!(seal::open(&secret(&case["key"]), &place, &sealed).unwrap(), bytes(&case["plain"]));
+        assert_eq!(seal::epoch_of(&sealed).map(u64::from), case["epoch"].as_u64());
+    }
+}
+
+fn write_derivation() -> Value {
+    let (class_secret, day_secret) = (Secret::generate(&Seeded::new(1)), Secret::generate(&Seeded::new(2)));
+    json!({ "about": "HKDF-SHA-256, 32 bytes: record key = (salt: day secret or nothing, key: class secret, info: record); \
+            core key = (salt: nothing, key: the person's root, info: core)",
+            "class_secret": hex(class_secret.bytes()), "day_secret": hex(day_secret.bytes()),
+            "record_key": hex(class_secret.derive(b"", b"record").bytes()),
+            "record_key_of_day": hex(class_secret.derive(day_secret.bytes(), b"record").bytes()),
+            "core_key": hex(class_secret.derive(b"", b"core").bytes()) })
+}
+
+fn check_derivation(value: &Value) {
+    let (class_secret, day) = (bytes(&value["class_secret"]), bytes(&value["day_secret"]));
+    assert_eq!(derive(b"", &class_secret, b"record").bytes().to_vec(), bytes(&value["record_key"]));
+    assert_eq!(derive(&day, &class_secret, b"record").bytes().to_vec(), bytes(&value["record_key_of_day"]));
+    // The same way through a person's row: version, root, then class and secret.
+    let plain = [[1].as_slice(), &class_secret, &CLASS.0, &class_secret].concat();
+    let person = PersonKey::from_plain(&plain).unwrap();
+    assert_eq!(person.core_key().bytes().to_vec(), bytes(&value["core_key"]));
+    assert_eq!(
+        person.record_key(CLASS, Some(&array(&value["day_secret"]))).unwrap().bytes().to_vec(),
+        bytes(&value["record_key_of_day"])
+    );
+}
+
+fn write_ring() -> Value {
+    let (rng, folder) = (Seeded::new(3), tempfile::tempdir().unwrap());
+    let ((root, text), path) = (fresh_root(), folder.path().join("ring"));
+    let ring = Ring::create(Some(&path), &root, &HOUSE, &rng).unwrap();
+    ring.add_version(&rng).unwrap();
+    let mut person = PersonKey::generate(&rng);
+    person.class_secret_or_make(CLASS, &rng);
+    let row = person.to_row(&ring, &HOUSE, &PERSON, &rng).unwrap();
+    let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
+    let mut days = DaySecrets::load(engine.snapshot().as_ref(), &ring, &HOUSE).unwrap();
+    let mut ops = Vec::new();
+    let day = *days.get_or_make(CLASS, Day::from_number(20_000), &ring, &rng, &mut ops).unwrap();
+    let Some(Op::Put(_, day_key, day_row)) = ops.pop() else { panic!() };
+    let keys = ring.house_keys().unwrap();
+    json!({ "about": "file: magic, nonce 12, ciphertext and tag under HKDF(root, salt: fineline, info: ring); wrapped row: \
+            version u32, nonce 12, ciphertext and tag", "root": text, "house": hex(HOUSE.as_bytes()),
+            "root_check": hex(root.check_value(&HOUSE)), "file": hex(crate::disk::Disk::read(&path).unwrap().unwrap()),
+            "versions": [1, 2], "person": hex(PERSON.as_bytes()), "person_row": hex(row),
+            "core_key": hex(person.core_key().bytes()), "class": hex(CLASS.0),
+            "class_key": hex(person.record_key(CLASS, None).unwrap().bytes()), "day_row_key": hex(day_key),
+            "day_row": hex(day_row), "day_secret": hex(day), "blind_of_email_a": hex(keys.blind("email", "a")),
+            "left_of_email_a": hex(keys.left_token("email", "a")), "receipt_kid": keys.receipt.kid(),
+            "review_kid": keys.review.kid() })
+}
+
+fn check_ring(value: &Value) {
+    let (house, person) = (HouseId::from_bytes(array(&value["house"])), ProfileId::from_bytes(array(&value["person"])));
+    let root = root(value["root"].as_str().unwrap());
+    assert_eq!(root.check_value(&house).to_vec(), bytes(&value["root_check"]));
+    let ring = Ring::from_file(&bytes(&value["file"]), &root, &house, None).unwrap();
+    assert_eq!(json!(ring.versions()), value["versions"]);
+    let opened = PersonKey::from_row(&bytes(&value["person_row"]), &ring, &house, &person).unwrap();
+    let class = RetentionId(array(&value["class"]));
+    assert_eq!(opened.core_key().bytes().to_vec(), bytes(&value["core_key"]));
+    assert_eq!(opened.record_key(class, None).unwrap().bytes().to_vec(), bytes(&value["class_key"]));
+    let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
+    let row = Op::Put(engine::Keyspace::Keys, bytes(&value["day_row_key"]), bytes(&value["day_row"]));
+    engine.commit(vec![row]).unwrap();
+    let days = DaySecrets::load(engine.snapshot().as_ref(), &ring, &house).unwrap();
+    assert_eq!(days.get(class, Day::from_number(20_000)).unwrap().to_vec(), bytes(&value["day_secret"]));
+    let keys = ring.house_keys().unwrap();
+    assert_eq!(keys.blind("email", "a").to_vec(), bytes(&value["blind_of_email_a"]));
+    assert_eq!(keys.left_token("email", "a").to_vec(), bytes(&value["left_of_email_a"]));
+    assert_eq!(json!([keys.receipt.kid(), keys.review.kid()]), json!([value["receipt_kid"], value["review_kid"]]));
+}
+
+fn write_recovery() -> Value {
+    let key = RecoveryKey::generate(&Seeded::new(4));
+    let blob = seal_to(&key.public().unwrap(), b"place", b"the keys of a person", &Seeded::new(5)).unwrap();
+    json!({ "about": "public key of the blob 32, nonce 12, ciphertext and tag; X25519, then HKDF-SHA-256 with info \
+            'fineline recovery v1', both public keys", "private": hex(key.secret().bytes()), "place": hex("place"),
+            "plain": hex("the keys of a person"), "blob": hex(blob) })
+}
+
+fn check_recovery(value: &Value) {
+    let key = RecoveryKey::from_secret(secret(&value["private"]));
+    assert_eq!(key.open(&bytes(&value["place"]), &bytes(&value["blob"])).unwrap(), bytes(&value["plain"]));
+}
+
+fn in_file<T>(content: &[u8], read: impl FnOnce(&Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    crate::disk::Disk::create(&path, content).unwrap();
+    read(&path)
+}
+
+fn write_urgent() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("urgent.log");
+    UrgentLog::create(&path).unwrap();
+    let mut log = UrgentLog::open(&path).unwrap();
+    log.append(b"first, drained").unwrap();
+    log.drained_to(1).unwrap();
+    log.append(b"withdraw").unwrap();
+    log.append(b"").unwrap();
+    json!({ "about": "magic, first number u64; entry: length u32, number u64, head check 8, bytes, check 16 (SHA-256, cut)",
+            "file": hex(crate::disk::Disk::read(&path).unwrap().unwrap()), "entries": [[2, hex("withdraw")], [3, ""]] })
+}
+
+fn check_urgent(value: &Value) {
+    let entries = in_file(&bytes(&value["file"]), |path| UrgentLog::open(path).unwrap().replay().to_vec());
+    let entries: Vec<Value> = entries.iter().map(|(number, bytes)| json!([number, hex(bytes)])).collect();
+    assert_eq!(json!(entries), value["entries"]);
+}
+
+fn write_tombstones() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tombstones");
+    let mut value = write_ring();
+    let ring = Ring::from_file(&bytes(&value["file"]), &root(value["root"].as_str().unwrap()), &HOUSE, None).unwrap();
+    Tombstones::create(&path).unwrap();
+    let mut tombstones = Tombstones::open(&path, &ring.house_keys().unwrap()).unwrap();
+    tombstones.add(&PERSON, At::from_ms(1_795_000_000_000)).unwrap();
+    json!({ "about": "magic; entry: token 32, time ms i64, epoch u64, mac 32 over the mac before", "root": value["root"].take(),
+            "house": value["house"].take(), "ring": value["file"].take(), "erased": hex(PERSON.as_bytes()),
+            "erased_at_ms": 1_795_000_000_000i64, "file": hex(crate::disk::Disk::read(&path).unwrap().unwrap()) })
+}
+
+fn check_tombstones(value: &Value) {
+    let house = HouseId::from_bytes(array(&value["house"]));
+    let ring = Ring::from_file(&bytes(&value["ring"]), &root(value["root"].as_str().unwrap()), &house, None).unwrap();
+    let keys = ring.house_keys().unwrap();
+    let tombstones = in_file(&bytes(&value["file"]), |path| Tombstones::open(path, &keys).unwrap());
+    let erased = tombstones.erased_at(&ProfileId::from_bytes(array(&value["erased"])));
+    assert_eq!(erased.map(At::ms), value["erased_at_ms"].as_i64());
+}
+
+fn write_receipt() -> Value {
+    let keys = Arc::new(Ring::in_memory(&HOUSE, &Seeded::new(6)).house_keys().unwrap());
+    let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
+    let mut chain = Chain::open(engine.snapshot().as_ref(), Arc::clone(&keys), &HOUSE).unwrap();
+    let (payload, salt) = (r#"{"what":"consent","purpose":"offers","status":"withdrawn","seq":7}"#, [9; 16]);
+    chain.next(&mut Vec::new(), &[]).unwrap();
+    let entries = [LogLeaf::commit(&[1; 16], b"another"), LogLeaf::commit(&salt, payload.as_bytes())];
+    let record = chain.next(&mut Vec::new(), &entries).unwrap();
+    let signed = receipt::sign(&keys.receipt, payload).unwrap();
+    let receipt = receipt::with_proof(&signed, &salt, &record.proof(1).unwrap()).unwrap();
+    json!({ "about": "flattened JWS, EdDSA, the key in the protected header, the proof in the unprotected one; the checkpoint \
+            is a C2SP signed note", "receipt": receipt, "keys": receipt::public_keys_json(&keys), "payload": payload,
+            "batch": 2, "size": 2 })
+}
+
+fn check_receipt(value: &Value) {
+    let verified = receipt::verify(value["receipt"].as_str().unwrap(), value["keys"].as_str()).unwrap();
+    assert_eq!((verified.key, json!(verified.payload)), (KeyTrust::Pinned, value["payload"].clone()));
+    let Inclusion::Proven { batch, size, .. } = verified.inclusion else { panic!() };
+    assert_eq!(json!([batch, size]), json!([value["batch"], value["size"]]));
+    let receipt: Value = serde_json::from_str(value["receipt"].as_str().unwrap()).unwrap();
+    assert!(Checkpoint::read(receipt["header"]["proof"]["checkpoint"].as_str().unwrap()).is_some());
+}
+
+#[test]
+fn the_house_file_of_format_1_is_read_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "fineline data folder\nformat 1\nhouse house_248h248h248h248h248h248h24\nroot check \
+                248h248h248h248h248h248h248h248h248h248h248h248h248g\n";
+    crate::disk::Disk::create(&folder.path().join("house"), text.as_bytes()).unwrap();
+    let (house, check) = folder::read_house(folder.path()).unwrap();
+    assert_eq!((house, check), (HouseId::from_bytes([0x11; 16]), [0x11; 32]));
+}
