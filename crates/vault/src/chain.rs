@@ -73,7 +73,9 @@ impl Proof {
         }
         let (mut nodes, mut tree) = (std::collections::BTreeMap::new(), Tree::default());
         for entry in entries {
-            tree.append(*entry, |node, hash| drop(nodes.insert(node, hash)));
+            tree.append(*entry, |node, hash| {
+                nodes.insert(node, hash);
+            });
         }
         let entry_path = inclusion(index, n_entries, &mut |node| nodes.get(&node).copied().ok_or(())).ok()?;
         Some(Self { batch, chain: link.hash, index, n_entries, entry_path, log_path, checkpoint })

@@ -4,6 +4,7 @@
 //! `cargo test -p fineline-vault write_missing_vectors -- --ignored` and never again.
 
 use crate::chain::Chain;
+use crate::disk::Disk;
 use crate::engine::{self, Op};
 use crate::key::recovery::{RecoveryKey, seal_to};
 use crate::key::{DaySecrets, PersonKey, Ring, Root, Secret, derive};
@@ -49,7 +50,7 @@ fn secret(value: &Value) -> Secret {
 fn root(text: &str) -> Root {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("root");
-    crate::disk::Disk::create(&path, text.as_bytes()).unwrap();
+    Disk::create(&path, text.as_bytes()).unwrap();
     Root::open(&path).unwrap()
 }
 
@@ -58,7 +59,7 @@ fn fresh_root() -> (Root, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("root");
     let root = Root::create(&path, &Seeded::new(1)).unwrap();
-    let text = crate::disk::Disk::read(&path).unwrap().unwrap();
+    let text = Disk::read(&path).unwrap().unwrap();
     (root, String::from_utf8(text).unwrap().trim().to_owned())
 }
 
@@ -79,8 +80,8 @@ const VECTORS: [(&str, Check, Write); 7] = [
 #[test]
 fn every_published_vector_opens() {
     for (name, check, _) in VECTORS {
-        let text = std::fs::read_to_string(formats().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        check(&serde_json::from_str(&text).unwrap());
+        let text = Disk::read(&formats().join(name)).unwrap().unwrap_or_else(|| panic!("{name} is missing"));
+        check(&serde_json::from_slice(&text).unwrap());
     }
     let files = std::fs::read_dir(formats()).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     let ours = ["envelope", "derivation", "key-ring", "recovery", "urgent-log", "tombstones", "receipt"];
@@ -97,7 +98,7 @@ fn write_missing_vectors() {
         let (path, value) = (formats().join(name), write());
         check(&value);
         if !path.exists() {
-            std::fs::write(path, serde_json::to_string_pretty(&value).unwrap() + "\n").unwrap();
+            Disk::create(&path, (serde_json::to_string_pretty(&value).unwrap() + "\n").as_bytes()).unwrap();
         }
     }
 }
@@ -180,7 +181,7 @@ fn write_ring() -> Value {
     let keys = ring.house_keys().unwrap();
     json!({ "about": "file: magic, nonce 12, ciphertext and tag under HKDF(root, salt: fineline, info: ring); wrapped row: \
             version u32, nonce 12, ciphertext and tag", "root": text, "house": hex(HOUSE.as_bytes()),
-            "root_check": hex(root.check_value(&HOUSE)), "file": hex(crate::disk::Disk::read(&path).unwrap().unwrap()),
+            "root_check": hex(root.check_value(&HOUSE)), "file": hex(Disk::read(&path).unwrap().unwrap()),
             "versions": [1, 2], "person": hex(PERSON.as_bytes()), "person_row": hex(row),
             "core_key": hex(person.core_key().bytes()), "class": hex(CLASS.0),
             "class_key": hex(person.record_key(CLASS, None).unwrap().bytes()), "day_row_key": hex(day_key),
@@ -226,7 +227,7 @@ fn check_recovery(value: &Value) {
 fn in_file<T>(content: &[u8], read: impl FnOnce(&Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    crate::disk::Disk::create(&path, content).unwrap();
+    Disk::create(&path, content).unwrap();
     read(&path)
 }
 
@@ -240,7 +241,7 @@ fn write_urgent() -> Value {
     log.append(b"withdraw").unwrap();
     log.append(b"").unwrap();
     json!({ "about": "magic, first number u64; entry: length u32, number u64, head check 8, bytes, check 16 (SHA-256, cut)",
-            "file": hex(crate::disk::Disk::read(&path).unwrap().unwrap()), "entries": [[2, hex("withdraw")], [3, ""]] })
+            "file": hex(Disk::read(&path).unwrap().unwrap()), "entries": [[2, hex("withdraw")], [3, ""]] })
 }
 
 fn check_urgent(value: &Value) {
@@ -259,7 +260,7 @@ fn write_tombstones() -> Value {
     tombstones.add(&PERSON, At::from_ms(1_795_000_000_000)).unwrap();
     json!({ "about": "magic; entry: token 32, time ms i64, epoch u64, mac 32 over the mac before", "root": value["root"].take(),
             "house": value["house"].take(), "ring": value["file"].take(), "erased": hex(PERSON.as_bytes()),
-            "erased_at_ms": 1_795_000_000_000i64, "file": hex(crate::disk::Disk::read(&path).unwrap().unwrap()) })
+            "erased_at_ms": 1_795_000_000_000i64, "file": hex(Disk::read(&path).unwrap().unwrap()) })
 }
 
 fn check_tombstones(value: &Value) {
@@ -300,7 +301,7 @@ fn the_house_file_of_format_1_is_read_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let text = "fineline data folder\nformat 1\nhouse house_248h248h248h248h248h248h24\nroot check \
                 248h248h248h248h248h248h248h248h248h248h248h248h248g\n";
-    crate::disk::Disk::create(&folder.path().join("house"), text.as_bytes()).unwrap();
+    Disk::create(&folder.path().join("house"), text.as_bytes()).unwrap();
     let (house, check) = folder::read_house(folder.path()).unwrap();
     assert_eq!((house, check), (HouseId::from_bytes([0x11; 16]), [0x11; 32]));
 }

@@ -91,7 +91,7 @@ fn acknowledged_batches_that_vanish_are_noticed() {
     other.commit(ops).unwrap();
     assert!(head.check(&another, other.snapshot().as_ref()).is_err(), "same length, another history");
 
-    std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&[1; 5], 48).unwrap();
+    Disk::open_or_create(&path).unwrap().write_all_at(&[1; 5], 48).unwrap();
     assert!(head.check(&shorter, short.snapshot().as_ref()).is_ok(), "a torn slot counts for nothing");
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Deliberately not: group commit (the committer is that) and encryption (everything comes sealed). fjall only starts a
 //! new journal once the old one has 64 MB, so [`Engine::compact`] fills the rest of it with padding: otherwise deleted
-//! rows of a small house would stand in it for months.
+//! rows of a small house would stand in it for months. It also keeps a replaced table file for as long as a snapshot is
+//! open that might read it, so compaction moves the open snapshots (all of the present state) on to the new files, and
+//! waits until the old ones are gone.
 
 use super::reading::{Reading, Readings};
 use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, StillRead};
 use crate::VaultError;
-use crate::disk::Disk;
+use crate::disk::{Disk, file_error};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 /// All journals together, in bytes: bounds how long reopening takes. fjall allows no less.
@@ -34,9 +36,9 @@ const JOURNAL_TURNS_BYTES: usize = 64_000_000;
 const PADDING: &str = "padding";
 const PADDING_BYTES: usize = 1 << 20;
 
-/// How long to wait for fjall's workers to clear the old journal away, in steps of [`WAIT_STEP`].
-const WAIT_STEPS_MAX: usize = 3_000;
-const WAIT_STEP: Duration = Duration::from_millis(10);
+/// How often to look whether fjall's workers have cleared the old files away, and how long to rest in between.
+const LOOKS_MAX: usize = 3_000;
+const REST: Duration = Duration::from_millis(10);
 
 fn failed(error: fjall::Error) -> VaultError {
     VaultError::Engine { engine: "fjall", source: Box::new(error) }
@@ -49,11 +51,12 @@ pub(super) struct Fjall {
     keyspaces: Arc<Handles>,
     padding: fjall::Keyspace,
     readings: Arc<Readings>,
+    open: Mutex<Vec<Weak<FjallSnapshot>>>,
     broken: AtomicBool,
 }
 
 impl Fjall {
-    pub(super) fn open(folder: &Path) -> Result<Self, VaultError> {
+    pub(super) fn new(folder: &Path) -> Result<Self, VaultError> {
         Disk::make_folder(folder)?;
         let opened = Database::builder(folder)
             .manual_journal_persist(true)
@@ -82,6 +85,7 @@ impl Fjall {
             padding,
             database,
             readings: Arc::default(),
+            open: Mutex::default(),
             broken: AtomicBool::new(false),
         })
     }
@@ -106,38 +110,61 @@ impl Fjall {
         batch.commit().map_err(failed)
     }
 
-    /// Makes fjall begin a new journal, and waits until the old ones, all flushed, are gone.
-    fn turn_journal(&self) -> Result<(), VaultError> {
-        for n in 0..=JOURNAL_TURNS_BYTES.div_ceil(PADDING_BYTES) {
-            let mut batch = self.database.batch().durability(None);
-            let mut value = vec![0; PADDING_BYTES];
-            if let Some(first) = value.first_mut() {
-                *first = u8::try_from(n).unwrap_or(u8::MAX);
-            }
-            batch.insert(&self.padding, b"padding".as_slice(), value);
-            batch.commit().map_err(failed)?;
+    /// Fills what is left of the journal, so that the next flush begins a new one.
+    fn fill_journal(&self) -> Result<(), VaultError> {
+        for _ in 0..=JOURNAL_TURNS_BYTES.div_ceil(PADDING_BYTES) {
+            self.pad(vec![0; PADDING_BYTES])?;
         }
-        for _ in 0..WAIT_STEPS_MAX {
-            self.padding.rotate_memtable_and_wait().map_err(failed)?;
-            if self.database.journal_count() == 1 {
-                return Ok(());
-            }
-            // A flush looks for journals to clear away; without a write there is nothing to flush.
-            self.padding.remove(b"padding".as_slice()).map_err(failed)?;
-            std::thread::sleep(WAIT_STEP);
+        Ok(())
+    }
+
+    fn pad(&self, value: Vec<u8>) -> Result<(), VaultError> {
+        let mut batch = self.database.batch().durability(None);
+        batch.insert(&self.padding, b"padding".as_slice(), value);
+        batch.commit().map_err(failed)
+    }
+
+    /// Lets go of what is no longer read: moves open snapshots to a later sequence number, where everything but the
+    /// padding is the same, and has fjall clear up, which it does when a memtable is rotated.
+    fn let_go(&self) -> Result<(), VaultError> {
+        self.pad(Vec::new())?;
+        for snapshot in self.open().iter().filter_map(Weak::upgrade) {
+            *snapshot.inner.write().unwrap_or_else(PoisonError::into_inner) = self.database.snapshot();
         }
-        Err(VaultError::Engine { engine: "fjall", source: Box::new(StillRead) })
+        self.pad(Vec::new())?;
+        self.padding.rotate_memtable_and_wait().map_err(failed)
+    }
+
+    /// Whether every file on the disk is one that is still needed. The padding is of no interest.
+    fn is_clear(&self) -> Result<bool, VaultError> {
+        for handle in self.keyspaces.values() {
+            let tables = handle.path().join("tables");
+            let listed =
+                std::fs::read_dir(&tables).map_err(|error| file_error("reading the folder", &tables, error))?;
+            if listed.count() != handle.table_count() {
+                return Ok(false);
+            }
+        }
+        Ok(self.database.journal_count() == 1)
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, Vec<Weak<FjallSnapshot>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Engine for Fjall {
     fn snapshot(&self) -> Arc<dyn EngineSnapshot> {
         let reading = self.readings.begin();
-        Arc::new(FjallSnapshot {
-            snapshot: self.database.snapshot(),
+        let mut open = self.open();
+        let snapshot = Arc::new(FjallSnapshot {
+            inner: RwLock::new(self.database.snapshot()),
             keyspaces: Arc::clone(&self.keyspaces),
             _reading: reading,
-        })
+        });
+        open.retain(|snapshot| snapshot.strong_count() > 0);
+        open.push(Arc::downgrade(&snapshot));
+        snapshot
     }
 
     fn commit(&self, ops: Vec<Op>) -> Result<(), VaultError> {
@@ -151,24 +178,37 @@ impl Engine for Fjall {
 
     fn compact(&self) -> Result<(), VaultError> {
         self.readings.none_older("fjall")?;
+        self.let_go()?;
         for handle in self.keyspaces.values() {
             handle.rotate_memtable_and_wait().map_err(failed)?;
         }
-        self.turn_journal()?;
+        self.fill_journal()?;
+        self.let_go()?;
         for handle in self.keyspaces.values().chain([&self.padding]) {
             handle.major_compact().map_err(failed)?;
         }
-        Ok(())
+        for _ in 0..LOOKS_MAX {
+            self.let_go()?;
+            if self.is_clear()? {
+                return Ok(());
+            }
+            std::thread::sleep(REST);
+        }
+        Err(VaultError::Engine { engine: "fjall", source: Box::new(StillRead) })
     }
 }
 
 struct FjallSnapshot {
-    snapshot: fjall::Snapshot,
+    inner: RwLock<fjall::Snapshot>,
     keyspaces: Arc<Handles>,
     _reading: Reading,
 }
 
 impl FjallSnapshot {
+    fn inner(&self) -> std::sync::RwLockReadGuard<'_, fjall::Snapshot> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn handle(&self, keyspace: Keyspace) -> Result<&fjall::Keyspace, VaultError> {
         self.keyspaces.get(&keyspace).ok_or_else(|| failed(fjall::Error::KeyspaceDeleted))
     }
@@ -180,20 +220,20 @@ fn owned(guard: fjall::Guard) -> Result<Row, VaultError> {
 
 impl EngineSnapshot for FjallSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
-        let value = self.snapshot.get(self.handle(keyspace)?, key).map_err(failed)?;
+        let value = self.inner().get(self.handle(keyspace)?, key).map_err(failed)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.handle(keyspace) {
-            Ok(handle) => Box::new(self.snapshot.prefix(handle, prefix).map(owned)),
+            Ok(handle) => Box::new(self.inner().prefix(handle, prefix).map(owned)),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
 
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.handle(keyspace) {
-            Ok(handle) => Box::new(self.snapshot.prefix(handle, prefix).rev().map(owned)),
+            Ok(handle) => Box::new(self.inner().prefix(handle, prefix).rev().map(owned)),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }

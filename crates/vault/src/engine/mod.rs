@@ -115,7 +115,7 @@ pub(crate) trait EngineSnapshot: Send + Sync {
 /// Opens the engine of a folder, making it when absent. A second opening of the same folder is [`VaultError::Locked`].
 pub(crate) fn open(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, VaultError> {
     Ok(match kind {
-        EngineKind::Fjall => Arc::new(fjall::Fjall::open(folder)?),
+        EngineKind::Fjall => Arc::new(fjall::Fjall::new(folder)?),
         EngineKind::Redb => Arc::new(redb::Redb::open(folder)?),
         EngineKind::Memory => Arc::new(memory::Memory::default()),
     })

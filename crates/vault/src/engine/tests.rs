@@ -152,7 +152,7 @@ fn a_second_opening_is_refused(kind: EngineKind) {
 fn compaction_takes_deleted_bytes_out_of_every_file(kind: EngineKind) {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(kind, folder.path()).unwrap();
-    let secret = b"the wrapped key of somebody who left";
+    let secret = b"the wrapped key of a person who left";
     engine.commit(vec![put(Keyspace::Keys, b"somebody", secret), put(Keyspace::Keys, b"other", b"stays")]).unwrap();
     assert!(found(folder.path(), secret) > 0, "control: before the deletion it is found");
     let older = engine.snapshot();
@@ -163,11 +163,18 @@ fn compaction_takes_deleted_bytes_out_of_every_file(kind: EngineKind) {
     drop(older);
     let newest = engine.snapshot();
     engine.compact().unwrap();
-    assert_eq!(found(folder.path(), secret), 0);
+    assert_eq!((found(folder.path(), secret), found(folder.path(), b"somebody")), (0, 0));
     assert_eq!(keys(newest.scan(Keyspace::Keys, b"")), [b"other"]);
     drop(newest);
-    engine.commit(vec![put(Keyspace::Keys, b"new", b"after")]).unwrap();
+    // What has already reached a table leaves it too.
+    engine.commit(vec![put(Keyspace::Keys, b"somebody", secret), put(Keyspace::Keys, b"new", b"after")]).unwrap();
     engine.compact().unwrap();
+    assert!(found(folder.path(), secret) > 0);
+    engine.commit(vec![delete(Keyspace::Keys, b"somebody")]).unwrap();
+    let newest = engine.snapshot();
+    engine.compact().unwrap();
+    assert_eq!((found(folder.path(), secret), found(folder.path(), b"somebody")), (0, 0));
+    drop(newest);
     drop(engine);
     let engine = open(kind, folder.path()).unwrap();
     assert_eq!(keys(engine.snapshot().scan(Keyspace::Keys, b"")), [b"new".as_slice(), b"other"]);

@@ -27,7 +27,14 @@ const ROOTS: [&str; 8] = [
 
 fn grown(leaves: &[Hash]) -> (Tree, BTreeMap<Node, Hash>, Vec<Vec<Hash>>) {
     let (mut tree, mut nodes) = (Tree::default(), BTreeMap::new());
-    let paths = leaves.iter().map(|leaf| tree.append(*leaf, |node, hash| drop(nodes.insert(node, hash)))).collect();
+    let paths = leaves
+        .iter()
+        .map(|leaf| {
+            tree.append(*leaf, |node, hash| {
+                nodes.insert(node, hash);
+            })
+        })
+        .collect();
     (tree, nodes, paths)
 }
 
