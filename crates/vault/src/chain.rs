@@ -12,7 +12,9 @@ use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::key::HouseKeys;
-use crate::log::{Checkpoint, Hash, LogLeaf, Node, Tree, inclusion, leaf_hash, root_of, sha256};
+use crate::log::{
+    Checkpoint, Hash, LogLeaf, Node, Tree, consistency, inclusion, is_consistent, leaf_hash, root_of, sha256,
+};
 use aws_lc_rs::digest::{Context, SHA256};
 use model::HouseId;
 use std::os::unix::fs::FileExt;
@@ -26,25 +28,6 @@ const CHAIN: &[u8] = b"\0chain";
 const NODE: &[u8] = b"\0node";
 const ENTRIES: &[u8] = b"\0entries";
 const CHECKPOINT: &[u8] = b"\0checkpoint";
-
-/// What became of one batch in the log.
-#[derive(Debug, Clone)]
-pub(crate) struct BatchRecord {
-    /// Its number, from 1; it is leaf `number - 1` of the log.
-    pub(crate) number: u64,
-    link: Link,
-    entries: Vec<Hash>,
-    log_path: Vec<Hash>,
-    /// The signed checkpoint that includes it.
-    pub(crate) checkpoint: String,
-}
-
-impl BatchRecord {
-    /// Why entry number `index` of this batch is in the log.
-    pub(crate) fn proof(&self, index: usize) -> Option<Proof> {
-        Proof::new(self.number, &self.link, &self.entries, index, self.log_path.clone(), self.checkpoint.clone())
-    }
-}
 
 /// Why one entry is in the log: from the entry to its batch, from the batch to a signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +105,7 @@ pub(crate) struct Chain {
     number: u64,
     hash: Hash,
     tree: Tree,
+    root: Hash,
     origin: String,
     keys: Arc<HouseKeys>,
 }
@@ -144,7 +128,14 @@ impl Chain {
         }
         let Some((number, last)) = links.last().copied() else {
             return match snapshot.get(Keyspace::House, CHECKPOINT)? {
-                None => Ok(Self { number: 0, hash: [0; 32], tree: Tree::default(), origin, keys }),
+                None => Ok(Self {
+                    number: 0,
+                    hash: [0; 32],
+                    tree: Tree::default(),
+                    root: Tree::default().root(),
+                    origin,
+                    keys,
+                }),
                 Some(_) => Err(damaged("the chain of batches is missing")),
             };
         };
@@ -168,11 +159,11 @@ impl Chain {
         if note.and_then(|note| Checkpoint::verify(&note, keys.receipt.public())) != Some(expected) {
             return Err(damaged("the log is not the one that was signed"));
         }
-        Ok(Self { number, hash: last.hash, tree, origin, keys })
+        Ok(Self { number, hash: last.hash, root: tree.root(), tree, origin, keys })
     }
 
-    /// Adds the rows of the next batch to its own ops. If the batch is not committed, this chain must not be used again.
-    pub(crate) fn next(&mut self, ops: &mut Vec<Op>, entries: &[LogLeaf]) -> Result<BatchRecord, VaultError> {
+    /// Adds the rows of the next batch to its own ops; its number. If the batch is not committed, this chain must not be used again.
+    pub(crate) fn next(&mut self, ops: &mut Vec<Op>, entries: &[LogLeaf]) -> Result<u64, VaultError> {
         let entries: Vec<Hash> = entries.iter().map(|entry| entry.0).collect();
         let number = self.number + 1;
         let link = Link::new(&self.hash, number, digest(ops), root_of(&entries));
@@ -185,22 +176,16 @@ impl Chain {
             ops.push(put(ENTRIES, &number.to_be_bytes(), [link.hash.as_slice(), &entries.concat()].concat()));
         }
         let leaf = batch_leaf(number, &link.hash, &link.entries_root);
-        let log_path = self.tree.append(leaf, |node, hash| ops.push(put(NODE, &node_key(node), hash.to_vec())));
-        let checkpoint = Checkpoint { origin: self.origin.clone(), size: number, root: self.tree.root() };
-        let checkpoint = checkpoint.sign(&self.keys.receipt)?;
-        ops.push(put(CHECKPOINT, b"", checkpoint.clone().into_bytes()));
-        (self.number, self.hash) = (number, link.hash);
-        Ok(BatchRecord { number, link, entries, log_path, checkpoint })
+        self.tree.append(leaf, |node, hash| ops.push(put(NODE, &node_key(node), hash.to_vec())));
+        (self.number, self.hash, self.root) = (number, link.hash, self.tree.root());
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: number, root: self.root };
+        ops.push(put(CHECKPOINT, b"", checkpoint.sign(&self.keys.receipt)?.into_bytes()));
+        Ok(number)
     }
 
     /// How many batches were committed.
     pub(crate) fn number(&self) -> u64 {
         self.number
-    }
-
-    /// The hash of the last batch.
-    pub(crate) fn hash(&self) -> &Hash {
-        &self.hash
     }
 }
 
@@ -273,7 +258,7 @@ pub(crate) struct Head {
     file: std::fs::File,
 }
 
-/// Two slots, written in turn, so that a torn write leaves the other: number 8 · hash 32 · check 8.
+/// Two slots, written in turn, so that a torn write leaves the other: size 8 · root of the log 32 · check 8.
 const SLOT_BYTES: usize = 48;
 
 impl Head {
@@ -282,26 +267,24 @@ impl Head {
         Ok(Self { path: path.to_path_buf(), file: Disk::open_or_create(path)? })
     }
 
-    /// Refuses a chain that ends before, or differs at, what was seen.
+    /// Refuses a chain that ends before what was seen, or whose log did not grow out of it.
     pub(crate) fn check(&self, chain: &Chain, snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
-        let Some((number, hash)) = self.read()? else { return Ok(()) };
-        if number > chain.number {
-            return Err(damaged(&format!(
-                "batches {} to {number} were acknowledged and are missing",
-                chain.number + 1
-            )));
+        let Some(seen) = self.read()? else { return Ok(()) };
+        if seen.0 > chain.number {
+            let first = chain.number + 1;
+            return Err(damaged(&format!("batches {first} to {} were acknowledged and are missing", seen.0)));
         }
-        let row = snapshot.get(Keyspace::House, &[CHAIN, &number.to_be_bytes()].concat())?;
-        match row.and_then(|row| Link::from_row(&row)) {
-            Some(link) if link.hash != hash => Err(damaged(&format!("batch {number} is not the one that was seen"))),
-            None if chain.number - number < ROWS_KEPT => Err(damaged(&format!("batch {number} is missing"))),
-            _ => Ok(()),
+        let now = (chain.number, chain.root);
+        let path = consistency(seen.0, now.0, &mut |at| node(snapshot, at))?;
+        match is_consistent(seen, now, &path) {
+            true => Ok(()),
+            false => Err(damaged(&format!("the log is not the one that was seen at batch {}", seen.0))),
         }
     }
 
     /// Notes the end of the chain, after its batch was synced.
     pub(crate) fn note(&self, chain: &Chain) -> Result<(), VaultError> {
-        let mut slot = [chain.number.to_be_bytes().as_slice(), &chain.hash].concat();
+        let mut slot = [chain.number.to_be_bytes().as_slice(), &chain.root].concat();
         let check = sha256(&[&slot]);
         slot.extend(check.iter().take(8));
         let at = (chain.number % 2) * SLOT_BYTES as u64;

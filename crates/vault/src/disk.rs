@@ -98,12 +98,6 @@ impl Disk {
         file.sync_data().map_err(|source| file_error("syncing", path, source))
     }
 
-    /// Cuts a file and syncs it.
-    pub(crate) fn cut(file: &File, path: &Path, n_bytes: u64) -> Result<(), VaultError> {
-        file.set_len(n_bytes).map_err(|source| file_error("cutting", path, source))?;
-        file.sync_data().map_err(|source| file_error("syncing", path, source))
-    }
-
     fn fill(mut file: File, path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
         file.write_all(bytes).map_err(|source| file_error("writing", path, source))?;
         file.sync_all().map_err(|source| file_error("syncing", path, source))

@@ -82,11 +82,6 @@ impl Tree {
         Ok(Self { size, peaks })
     }
 
-    /// Leaves.
-    pub(crate) const fn size(&self) -> u64 {
-        self.size
-    }
-
     /// RFC 6962 Merkle tree hash.
     pub(crate) fn root(&self) -> Hash {
         let mut peaks = self.peaks.iter().rev();

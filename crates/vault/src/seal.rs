@@ -196,11 +196,6 @@ pub(crate) fn open(key: &RecordKey, place: &Place<'_>, sealed: &[u8]) -> Result<
     unpack(&decrypt(key, *nonce, &place.bytes(FORMAT, AES_256_GCM_SIV_ID, epoch), rest)?)
 }
 
-/// The key epoch written on a sealed value.
-pub(crate) fn epoch_of(sealed: &[u8]) -> Option<u32> {
-    sealed.get(1..).and_then(<[u8]>::first_chunk).map(|epoch| u32::from_be_bytes(*epoch))
-}
-
 /// Whether bytes begin like a sealed value (census, which does not know where one begins).
 pub(crate) fn looks_sealed(bytes: &[u8]) -> bool {
     bytes.len() >= HEAD_BYTES + TAG_BYTES && bytes.first() == Some(&FORMAT) && bytes.get(5) == Some(&AES_256_GCM_SIV_ID)

@@ -83,11 +83,6 @@ impl Tombstones {
         self.erased_at(profile).is_some()
     }
 
-    /// How many entries there are.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     /// The op that notes this epoch in the store, for the batch that follows an [`Tombstones::add`].
     pub(crate) fn note(&self) -> Op {
         let note = [self.epoch.to_be_bytes().as_slice(), &self.mac].concat();

@@ -4,9 +4,10 @@
 //! Deliberately not: knowing what a record means. Each is tried at every place and with every key it could have; what
 //! opens is searched for the person's words.
 
+use super::memory::MemoryNeedle;
 use super::needle::Needle;
 use super::walk::{Unread, capture};
-use crate::engine::{self, EngineSnapshot, Keyspace};
+use crate::engine::{self, Engine, EngineSnapshot, Keyspace};
 use crate::key::ring::{FILE_BYTES_MAX as RING_BYTES_MAX, MAGIC as RING_MAGIC};
 use crate::key::{DaySecrets, HouseKeys, KEY_BYTES, PersonKey, RecordKey, Ring, Root, Secret, person};
 use crate::seal::{self, Place, RecordKind};
@@ -123,7 +124,8 @@ pub struct Census {
     rings: Vec<(FoundRing, Ring)>,
     house_keys: Vec<HouseKeys>,
     held: Vec<Secret>,
-    store: Option<Arc<dyn EngineSnapshot>>,
+    /// The engine stays open as long as its snapshot is read.
+    store: Option<(Arc<dyn EngineSnapshot>, Arc<dyn Engine>)>,
     /// What could not be searched for keys.
     pub unread: Vec<Unread>,
 }
@@ -162,7 +164,8 @@ impl Census {
     /// # Errors
     /// What opening the engine says.
     pub fn read_store(&mut self, kind: EngineKind, copy: &Path) -> Result<(), VaultError> {
-        self.store = Some(engine::open(kind, copy)?.snapshot());
+        let engine = engine::open(kind, copy)?;
+        self.store = Some((engine.snapshot(), engine));
         Ok(())
     }
 
@@ -184,7 +187,7 @@ impl Census {
     /// # Errors
     /// What reading says; [`VaultError::Closed`] without [`Census::read_store`].
     pub fn note(&self, profile: &ProfileId) -> Result<Notes, VaultError> {
-        let store = self.store.as_deref().ok_or(VaultError::Closed)?;
+        let store = self.snapshot().ok_or(VaultError::Closed)?;
         let (mut rows, mut days, mut records) = (Vec::new(), Vec::new(), Vec::new());
         let is_theirs = |bytes: &[u8]| bytes.windows(16).any(|window| window == profile.as_bytes());
         for keyspace in Keyspace::ALL {
@@ -230,6 +233,18 @@ impl Census {
         reach
     }
 
+    /// The person's key bytes as hashes, for [`super::search_own_memory`] in the server's process: made before an
+    /// erasure, looked for after it. `salt` is drawn for this search.
+    #[must_use]
+    pub fn memory_needles(&self, notes: &Notes, salt: u64) -> Vec<MemoryNeedle> {
+        let persons = self.persons(notes, &ProfileId::from_bytes(notes.profile));
+        let secrets = persons.iter().flat_map(PersonKey::secrets);
+        let mut needles: Vec<_> = secrets.map(|secret| MemoryNeedle::new(salt, secret.bytes())).collect();
+        let cores = persons.iter().map(PersonKey::core_key);
+        needles.extend(cores.map(|key| MemoryNeedle::new(salt, key.bytes())));
+        needles
+    }
+
     /// A ring may be followed by anything (it lay in an archive), so each length it can have is tried.
     fn add_ring(&mut self, file: &Path, bytes: &[u8]) {
         let Some(root) = &self.root else { return };
@@ -249,6 +264,10 @@ impl Census {
         }
     }
 
+    fn snapshot(&self) -> Option<&dyn EngineSnapshot> {
+        self.store.as_ref().map(|(snapshot, _)| snapshot.as_ref())
+    }
+
     fn unwrap(&self, place: &[u8], wrapped: &[u8]) -> Option<crate::key::Wiped> {
         let from_rings = self.rings.iter().find_map(|(_, ring)| ring.unwrap(place, wrapped).ok());
         from_rings.or_else(|| self.held.iter().find_map(|key| Ring::unwrap_with(key, place, wrapped).ok()))
@@ -256,7 +275,7 @@ impl Census {
 
     /// The person's opened rows: noted ones, and what the store has now.
     fn persons(&self, notes: &Notes, profile: &ProfileId) -> Vec<PersonKey> {
-        let live = self.store.as_ref().and_then(|store| store.get(Keyspace::Keys, profile.as_bytes()).ok().flatten());
+        let live = self.snapshot().and_then(|store| store.get(Keyspace::Keys, profile.as_bytes()).ok().flatten());
         let place = person::place(&self.house, profile);
         let rows = notes.rows.iter().map(|row| row.wrapped.clone()).chain(live);
         let mut seen = BTreeSet::new();
@@ -267,7 +286,7 @@ impl Census {
     /// Every key that could seal a record of this person, with the class it seals for when that is known.
     fn record_keys(&self, notes: &Notes, persons: &[PersonKey]) -> Vec<(Option<RetentionId>, RecordKey)> {
         let mut days: BTreeMap<RetentionId, Vec<Secret>> = BTreeMap::new();
-        let stored = self.store.iter().flat_map(|store| store.scan(Keyspace::Keys, DaySecrets::PREFIX));
+        let stored = self.snapshot().into_iter().flat_map(|store| store.scan(Keyspace::Keys, DaySecrets::PREFIX));
         let live = stored.filter_map(Result::ok).map(|(key, wrapped)| NotedRow { key, wrapped });
         for row in notes.days.iter().cloned().chain(live) {
             let plain = self.unwrap(&DaySecrets::place(&self.house, &row.key), &row.wrapped);

@@ -202,8 +202,20 @@ const OFFERS: RetentionId = RetentionId([2; 4]);
 const WORDS: [(&str, &[u8]); 4] =
     [("email", ADDRESS), ("order", b"order 536365"), ("town", b"Visby, Gotland"), ("offer", b"teapot, blue")];
 
+fn copy_folder(from: &Path, to: &Path) {
+    Disk::make_folder(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        match from.is_dir() {
+            true => copy_folder(&from, &to),
+            false => drop(std::fs::copy(from, to).unwrap()),
+        }
+    }
+}
+
 /// A small house with two people, written as the committer writes: rows, records of class and day, a head before one.
 struct House {
+    kind: EngineKind,
     temp: tempfile::TempDir,
     id: HouseId,
     ring: Ring,
@@ -211,11 +223,11 @@ struct House {
 }
 
 impl House {
-    fn new() -> Self {
+    fn new(kind: EngineKind) -> Self {
         let (temp, rng) = (tempfile::tempdir().unwrap(), Seeded::new(42));
         let (folder, ring) = Folder::create(&temp.path().join("data"), &temp.path().join("root"), &rng).unwrap();
-        let house = Self { id: folder.house(), temp, ring, rng };
-        let store = engine::open(EngineKind::Redb, &folder.store()).unwrap();
+        let house = Self { kind, id: folder.house(), temp, ring, rng };
+        let store = engine::open(kind, &folder.store()).unwrap();
         let nonces = Nonces::new(Arc::new(Seeded::new(5)));
         let mut ops = Vec::new();
         let mut days = DaySecrets::load(store.snapshot().as_ref(), &house.ring, &house.id).unwrap();
@@ -257,9 +269,7 @@ impl House {
     /// The store as a copy that may be opened while the house runs.
     fn copy(&self, name: &str) -> PathBuf {
         let copy = self.temp.path().join(name);
-        Disk::make_folder(&copy).unwrap();
-        let from = self.data().join("store").join("records.redb");
-        std::fs::copy(from, copy.join("records.redb")).unwrap();
+        copy_folder(&self.data().join("store"), &copy);
         copy
     }
 
@@ -271,13 +281,13 @@ impl House {
 
     fn note(&self) -> Notes {
         let mut census = self.census(&[]);
-        census.read_store(EngineKind::Redb, &self.copy("copy-to-note")).unwrap();
+        census.read_store(self.kind, &self.copy("copy-to-note")).unwrap();
         census.note(&PERSON).unwrap()
     }
 
     /// Erase "now", rotate, compact.
     fn erase(&self, notes: &Notes) {
-        let store = engine::open(EngineKind::Redb, &self.data().join("store")).unwrap();
+        let store = engine::open(self.kind, &self.data().join("store")).unwrap();
         self.ring.add_version(&self.rng).unwrap();
         let mut ops = Vec::new();
         let snapshot = store.snapshot();
@@ -306,7 +316,7 @@ fn words() -> Vec<Needle> {
 
 #[test]
 fn before_an_erasure_every_value_is_in_reach() {
-    let house = House::new();
+    let house = House::new(EngineKind::Redb);
     let notes = house.note();
     assert_eq!((notes.rows.len(), notes.days.len(), notes.records.len()), (1, 30, 4));
     let census = house.census(&[]);
@@ -320,16 +330,21 @@ fn before_an_erasure_every_value_is_in_reach() {
 
 #[test]
 fn after_an_erasure_nothing_is_in_reach_and_nothing_lies_about() {
-    let house = House::new();
+    nothing_is_left(&House::new(EngineKind::Redb));
+    nothing_is_left(&House::new(EngineKind::Fjall));
+}
+
+fn nothing_is_left(house: &House) {
     let notes = house.note();
     let needles = notes.needles();
-    assert_eq!(needles.len(), 5);
+    let in_memory = house.census(&[]).memory_needles(&notes, 77);
+    assert_eq!((needles.len(), in_memory.len()), (5, 4), "root, two classes, core key");
     let before = search(&[house.data()], &needles).unwrap();
     assert!(before.n_findings >= 5, "control: the noted bytes are the stored bytes");
     house.erase(&notes);
 
     let mut census = house.census(&[]);
-    census.read_store(EngineKind::Redb, &house.copy("copy-after")).unwrap();
+    census.read_store(house.kind, &house.copy("copy-after")).unwrap();
     assert_eq!(census.rings().iter().map(|ring| ring.versions.clone()).collect::<Vec<_>>(), [[2]]);
     let reach = census.reach(&notes, &words());
     assert_eq!((reach.n_rows_opened, reach.n_records_opened, reach.n_records_closed), (0, 0, 4));
@@ -344,7 +359,7 @@ fn after_an_erasure_nothing_is_in_reach_and_nothing_lies_about() {
 
 #[test]
 fn a_key_backup_held_elsewhere_opens_what_was_kept() {
-    let house = House::new();
+    let house = House::new(EngineKind::Redb);
     let notes = house.note();
     let backup = house.temp.path().join("elsewhere");
     Disk::make_folder(&backup).unwrap();
@@ -363,7 +378,7 @@ fn a_key_backup_held_elsewhere_opens_what_was_kept() {
 
 #[test]
 fn control_a_wrapped_row_left_in_the_key_store_is_found() {
-    let house = House::new();
+    let house = House::new(EngineKind::Redb);
     let notes = house.note();
     house.erase(&notes);
     Disk::create(&house.data().join("keys/left-behind"), &[noise(99, 1), notes.rows[0].wrapped.clone()].concat())
@@ -374,7 +389,7 @@ fn control_a_wrapped_row_left_in_the_key_store_is_found() {
 
 #[test]
 fn control_a_plain_copy_in_temp_and_a_gzip_in_a_backup_are_found() {
-    let house = House::new();
+    let house = House::new(EngineKind::Redb);
     let temp = house.temp.path().join("temp");
     Disk::make_folder(&temp).unwrap();
     let folders = [house.data(), temp.clone()];
@@ -390,7 +405,7 @@ fn control_a_plain_copy_in_temp_and_a_gzip_in_a_backup_are_found() {
 
 #[test]
 fn keys_that_the_server_holds_are_tried_as_every_kind_of_key() {
-    let house = House::new();
+    let house = House::new(EngineKind::Redb);
     let notes = house.note();
     let place = crate::key::person::place(&house.id, &PERSON);
     let plain = house.ring.unwrap(&place, &notes.rows[0].wrapped).unwrap();
@@ -408,7 +423,7 @@ fn keys_that_the_server_holds_are_tried_as_every_kind_of_key() {
 
 #[test]
 fn a_wrong_or_missing_root_key_opens_no_ring() {
-    let house = House::new();
+    let house = House::new(EngineKind::Redb);
     let notes = house.note();
     let census = Census::begin(&house.data(), &house.temp.path().join("nothing"), &[house.data()]).unwrap();
     assert!(!census.has_root());

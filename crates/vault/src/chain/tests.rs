@@ -16,17 +16,16 @@ fn entry(n: u64) -> LogLeaf {
     LogLeaf::commit(&[7; 16], &n.to_be_bytes())
 }
 
-fn house(n_batches: u64) -> (Arc<dyn Engine>, Chain, Vec<BatchRecord>) {
+fn house(n_batches: u64) -> (Arc<dyn Engine>, Chain) {
     let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
     let mut chain = Chain::open(engine.snapshot().as_ref(), keys(1), &HOUSE).unwrap();
-    let mut records = Vec::new();
     for n in 0..n_batches {
         let mut ops = vec![Op::Put(Keyspace::Events, n.to_be_bytes().to_vec(), b"event".to_vec())];
         let entries: Vec<LogLeaf> = (0..n % 4).map(|each| entry(10 * n + each)).collect();
-        records.push(chain.next(&mut ops, &entries).unwrap());
+        assert_eq!(chain.next(&mut ops, &entries).unwrap(), n + 1);
         engine.commit(ops).unwrap();
     }
-    (engine, chain, records)
+    (engine, chain)
 }
 
 fn reopen(engine: &dyn Engine) -> Result<Chain, VaultError> {
@@ -35,23 +34,23 @@ fn reopen(engine: &dyn Engine) -> Result<Chain, VaultError> {
 
 #[test]
 fn a_chain_goes_on_where_it_ended() {
-    let (engine, chain, _) = house(37);
+    let (engine, chain) = house(37);
     let reopened = reopen(engine.as_ref()).unwrap();
-    assert_eq!((reopened.number(), reopened.hash()), (37, chain.hash()));
+    assert_eq!((reopened.number(), reopened.hash, reopened.root), (37, chain.hash, chain.root));
     assert_eq!(reopened.tree, chain.tree);
     assert!(Chain::open(engine.snapshot().as_ref(), keys(2), &HOUSE).is_err(), "signed by another house");
 }
 
 #[test]
 fn only_the_newest_links_are_kept_and_they_still_verify() {
-    let (engine, ..) = house(ROWS_KEPT + 3);
+    let (engine, _) = house(ROWS_KEPT + 3);
     assert_eq!(engine.snapshot().scan(Keyspace::House, CHAIN).count() as u64, ROWS_KEPT);
     assert_eq!(reopen(engine.as_ref()).unwrap().number(), ROWS_KEPT + 3);
 }
 
 #[test]
 fn every_missing_or_changed_row_is_noticed() {
-    let (engine, ..) = house(9);
+    let (engine, _) = house(9);
     let rows: Vec<_> = engine.snapshot().scan(Keyspace::House, b"\0").map(Result::unwrap).collect();
     let peaks: Vec<Vec<u8>> =
         [(3, 0), (0, 8)].map(|(level, index)| [NODE, &node_key(Node { level, index })].concat()).into();
@@ -74,18 +73,18 @@ fn every_missing_or_changed_row_is_noticed() {
 fn acknowledged_batches_that_vanish_are_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("head");
-    let (long, chain, _) = house(5);
+    let (long, chain) = house(5);
     let head = Head::open(&path).unwrap();
     head.check(&chain, long.snapshot().as_ref()).unwrap();
     head.note(&chain).unwrap();
     head.check(&chain, long.snapshot().as_ref()).unwrap();
 
-    let (short, shorter, _) = house(4);
+    let (short, shorter) = house(4);
     assert!(reopen(short.as_ref()).is_ok(), "control: the shorter chain is whole in itself");
     let head = Head::open(&path).unwrap();
     assert!(matches!(head.check(&shorter, short.snapshot().as_ref()), Err(VaultError::Damaged { .. })));
 
-    let (other, mut another, _) = house(4);
+    let (other, mut another) = house(4);
     let mut ops = vec![Op::Put(Keyspace::Events, b"another".to_vec(), b"history".to_vec())];
     another.next(&mut ops, &[]).unwrap();
     other.commit(ops).unwrap();
@@ -96,25 +95,40 @@ fn acknowledged_batches_that_vanish_are_noticed() {
 }
 
 #[test]
-fn each_entry_has_a_proof_at_once_and_later() {
-    let (engine, _, records) = house(23);
+fn what_was_seen_long_ago_is_still_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let (engine, mut chain) = house(3);
+    let head = Head::open(&folder.path().join("head")).unwrap();
+    head.note(&chain).unwrap();
+    for _ in 0..ROWS_KEPT + 9 {
+        let mut ops = Vec::new();
+        chain.next(&mut ops, &[]).unwrap();
+        engine.commit(ops).unwrap();
+    }
+    head.check(&chain, engine.snapshot().as_ref()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = Head::open(&folder.path().join("head")).unwrap();
+    let mut ops = vec![Op::Delete(Keyspace::Events, b"another history".to_vec())];
+    let (_, mut another) = house(2);
+    another.next(&mut ops, &[]).unwrap();
+    other.note(&another).unwrap();
+    assert!(other.check(&chain, engine.snapshot().as_ref()).is_err());
+}
+
+#[test]
+fn each_entry_has_a_proof_and_nothing_else_has_it() {
+    let (engine, _) = house(23);
     let snapshot = engine.snapshot();
-    let newest = Checkpoint::read(&checkpoint(snapshot.as_ref()).unwrap().unwrap()).unwrap();
-    for (n, record) in records.iter().enumerate() {
+    let checkpoint = Checkpoint::read(&checkpoint(snapshot.as_ref()).unwrap().unwrap()).unwrap();
+    for n in 0..23u64 {
         for index in 0..n % 4 {
-            let leaf = entry(10 * n as u64 + index as u64);
-            let at_once = record.proof(index).unwrap();
-            let then = Checkpoint::read(&at_once.checkpoint).unwrap();
-            let later = proof_of(snapshot.as_ref(), record.number, index).unwrap().unwrap();
-            for (proof, checkpoint) in [(&at_once, &then), (&later, &newest)] {
-                let root = |leaf| {
-                    crate::log::root_from_path(proof.leaf(leaf)?, proof.batch - 1, checkpoint.size, &proof.log_path)
-                };
-                assert_eq!(root(leaf), Some(checkpoint.root));
-                assert_ne!(root(entry(999)), Some(checkpoint.root));
-            }
+            let proof = proof_of(snapshot.as_ref(), n + 1, usize::try_from(index).unwrap()).unwrap().unwrap();
+            let root =
+                |leaf| crate::log::root_from_path(proof.leaf(leaf)?, proof.batch - 1, checkpoint.size, &proof.log_path);
+            assert_eq!(root(entry(10 * n + index)), Some(checkpoint.root));
+            assert_ne!(root(entry(999)), Some(checkpoint.root));
         }
-        assert!(record.proof(n % 4).is_none());
+        assert!(proof_of(snapshot.as_ref(), n + 1, usize::try_from(n % 4).unwrap()).unwrap().is_none());
     }
     assert!(proof_of(snapshot.as_ref(), 99, 0).unwrap().is_none());
 }

@@ -62,8 +62,8 @@ impl Engine for Memory {
     }
 
     fn compact(&self) -> Result<(), VaultError> {
-        let mut tables = self.0.tables.write().unwrap_or_else(PoisonError::into_inner);
         self.0.readings.none_older("memory")?;
+        let mut tables = self.0.tables.write().unwrap_or_else(PoisonError::into_inner);
         let oldest = tables.0;
         for table in tables.1.values_mut() {
             table.retain(|_, versions| {

@@ -96,7 +96,7 @@ pub(crate) trait Engine: Send + Sync {
     fn commit(&self, ops: Vec<Op>) -> Result<(), VaultError>;
 
     /// Rewrites the files so that deleted and replaced bytes are no longer in any of them. Call it from the thread that
-    /// commits. Fails, changing nothing that matters, while a snapshot is open that is older than the last commit.
+    /// commits. Waits two seconds for snapshots that are older than the last commit, then fails and changes nothing.
     fn compact(&self) -> Result<(), VaultError>;
 }
 

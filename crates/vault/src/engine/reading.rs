@@ -7,6 +7,11 @@ use crate::VaultError;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A reading lasts as long as a page or a page of an export: some milliseconds. How often to look, and the rest between.
+const LOOKS_MAX: usize = 200;
+const REST: Duration = Duration::from_millis(10);
 
 /// Counts batches, and open readings by the batch they began at.
 #[derive(Default)]
@@ -38,12 +43,15 @@ impl Readings {
         self.open().keys().next().copied().unwrap_or_else(|| self.batch.load(Ordering::SeqCst))
     }
 
-    /// Refuses while something older than the last batch is being read.
+    /// Waits a little for readers of an older state, and refuses when they stay.
     pub(super) fn none_older(&self, engine: &'static str) -> Result<(), VaultError> {
-        match self.oldest() < self.batch.load(Ordering::SeqCst) {
-            true => Err(VaultError::Engine { engine, source: Box::new(StillRead) }),
-            false => Ok(()),
+        for _ in 0..LOOKS_MAX {
+            if self.oldest() >= self.batch.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            std::thread::sleep(REST);
         }
+        Err(VaultError::Engine { engine, source: Box::new(StillRead) })
     }
 }
 
