@@ -31,7 +31,8 @@ impl Folder {
     /// Makes a data folder with a new house, its key ring and its empty files. The root key file is made when absent.
     pub(crate) fn create(path: &Path, root_path: &Path, rng: &dyn Rng) -> Result<(Self, Ring), VaultError> {
         let house_file = path.join("house");
-        if house_file.exists() {
+        // A store without its house file is a damaged house, not an empty folder: its key ring must not be replaced.
+        if house_file.exists() || path.join("store").exists() {
             return Err(VaultError::HouseExists { path: path.to_path_buf() });
         }
         Disk::make_folder(path)?;
@@ -212,5 +213,16 @@ mod tests {
         let (folder, _) = Folder::create(&data, &root, &Seeded::new(3)).unwrap();
         drop(folder);
         Folder::open(&data, &root).unwrap();
+    }
+
+    #[test]
+    fn a_house_that_lost_its_house_file_keeps_its_keys() {
+        let (_temp, data, root) = house();
+        Disk::make_folder(&data.join("store")).unwrap();
+        std::fs::remove_file(data.join("house")).unwrap();
+        let before = contents(&data);
+        assert!(matches!(Folder::create(&data, &root, &Seeded::new(3)), Err(VaultError::HouseExists { .. })));
+        assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })));
+        assert_eq!(contents(&data), before);
     }
 }

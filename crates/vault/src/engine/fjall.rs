@@ -37,8 +37,8 @@ const PADDING: &str = "padding";
 const PADDING_BYTES: usize = 1 << 20;
 
 /// How often to look whether fjall's workers have cleared the old files away, and how long to rest in between.
-const LOOKS_MAX: usize = 3_000;
-const REST: Duration = Duration::from_millis(10);
+const LOOKS_MAX: usize = 500;
+const REST: Duration = Duration::from_millis(20);
 
 fn failed(error: fjall::Error) -> VaultError {
     VaultError::Engine { engine: "fjall", source: Box::new(error) }
