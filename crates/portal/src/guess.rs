@@ -1,14 +1,14 @@
 //! "That is not me": a guessed thing leaves the stored ranking at once, and is never guessed or offered again. The guess
 //! itself was made elsewhere; here it is only taken back.
 
-use crate::copy;
+use crate::reader;
 use model::{FactName, ItemCode, ProfileId, TraitName, Value};
 use promise::{Artefact, CandidatesPlan, Refusal};
 use vault::{FactWrite, Snapshot};
 
 /// The ranking without one thing; `None` when it does not stand in it.
 pub(crate) fn without(snapshot: &Snapshot, person: ProfileId, item: &ItemCode) -> Result<Option<FactWrite>, Refusal> {
-    let artefact = copy::page(snapshot.promise(), Artefact::PORTAL)?;
+    let artefact = reader::page(snapshot.promise(), Artefact::PORTAL)?;
     let permit = snapshot.permit(person, artefact)?;
     let Ok(name) = TraitName::parse(CandidatesPlan::NAME).map(FactName::Trait) else { return Ok(None) };
     let Some(ranking) = permit.fact(&name)? else { return Ok(None) };

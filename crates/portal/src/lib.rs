@@ -1,11 +1,11 @@
 //! The portal: the person's own pages and the company's server-side door to them.
 //!
-//! Three ways in. A **message token** opens the why of that one message and lets its person have less of it ([`message`]
+//! Three ways in. A **message token** opens the why of that one message and lets its person have less of it (`message`
 //! pages, `/m/…`, no sign-in). A **hand-off** from the company's shop opens everything (`/privacy/me`, [`Sessions`]). A
 //! **server key** asks on behalf of a person (`/v1/…`). Whatever opens, the person is read once into one copy (`copy`), and
 //! pages, export and JSON show that copy, so none of them can know more than another. Every page works without a script.
 //!
-//! Reading order: `copy` (what is known) and `words` (how it is said) → one file per page (`front`, `message`, `profile`,
+//! Reading order: `copy` (what is known), `reader` (how it is read) and `words` (how it is said) → one file per page (`front`, `message`, `profile`,
 //! `guess`, `choice`, `taste`, `decision`, `receipt`, `export`, `erasure`), each with its view and its template in `templates/` →
 //! `session` (who is signed in) → `http` (the doors). [`sample`] renders every page with made-up people, for tests and
 //! screenshots.
@@ -27,6 +27,7 @@ mod guess;
 mod http;
 mod message;
 mod profile;
+mod reader;
 mod receipt;
 pub mod sample;
 pub mod session;
@@ -67,7 +68,7 @@ impl std::fmt::Debug for VaultHandle {
 }
 
 impl State {
-    /// `base_url` is how people reach this listener, without a final slash ("https://shop.example"); links are made from
+    /// `base_url` is how people reach this listener, without a final slash (`https://shop.example`); links are made from
     /// it, and cookies are bound to https when it is.
     #[must_use]
     pub fn new(vault: Vault, base_url: &str, rng: Arc<dyn Rng>) -> Self {

@@ -3,8 +3,9 @@
 //! by its first letter.
 
 use crate::choice;
-use crate::copy::{self, AnswerCopy, FactCopy, MessageCopy, Reader, StepCopy};
+use crate::copy::{AnswerCopy, FactCopy, MessageCopy, StepCopy};
 use crate::frame::Frame;
+use crate::reader::{self, Reader};
 use crate::words;
 use askama::Template;
 use model::{ConsentStatus, Kind, Method, PurposeName, Words};
@@ -147,7 +148,7 @@ impl Act {
 }
 
 fn turned_down(snapshot: &Snapshot, target: TokenTarget) -> Option<Reduction> {
-    let portal = copy::page(snapshot.promise(), Artefact::PORTAL).ok()?;
+    let portal = reader::page(snapshot.promise(), Artefact::PORTAL).ok()?;
     let permit = snapshot.permit(target.person, portal).ok()?;
     let decision = snapshot.decision(&permit, target.made_for).ok()??;
     Some(Reduction::NotThis { offer: decision.offer?, item: decision.item })
@@ -185,7 +186,7 @@ pub(crate) fn says(promise: &Promise, target: TokenTarget) -> String {
 impl WhyPage {
     pub(crate) fn read(snapshot: &Snapshot, target: TokenTarget, token: String, frame: Frame) -> Result<Self, Refusal> {
         let promise = snapshot.promise();
-        let permit = snapshot.permit(target.person, copy::page(promise, Artefact::PORTAL)?)?;
+        let permit = snapshot.permit(target.person, reader::page(promise, Artefact::PORTAL)?)?;
         let reader = Reader::masking(snapshot);
         let message = match target.decision {
             Some(decision) => snapshot.decision(&permit, decision)?.map(|view| reader.message(&view)),
@@ -216,7 +217,7 @@ fn agreed_on(answers: &[AnswerCopy], purposes: &[PurposeName]) -> Option<String>
 impl AddressPage {
     pub(crate) fn read(snapshot: &Snapshot, target: TokenTarget, token: String, frame: Frame) -> Result<Self, Refusal> {
         let promise = snapshot.promise();
-        let permit = snapshot.permit(target.person, copy::page(promise, Artefact::PORTAL)?)?;
+        let permit = snapshot.permit(target.person, reader::page(promise, Artefact::PORTAL)?)?;
         let reader = Reader::masking(snapshot);
         let is_address = |fact: &FactCopy| promise.fact_kind(&fact.name) == Some(Kind::Email);
         let purposes = purposes(promise, target);

@@ -2,7 +2,8 @@
 //! with a reason, and each such read is shown to that person. Answers that are not as asked are problem documents.
 
 use super::{Sorry, State, With, person};
-use crate::copy::{self, MessageCopy, PersonCopy, Reader};
+use crate::copy::{self, MessageCopy, PersonCopy};
+use crate::reader::{self, Reader};
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
@@ -289,12 +290,12 @@ pub(super) async fn read_person(
 }
 
 fn desk(snapshot: &Snapshot, person: ProfileId) -> Result<PersonRead, Problem> {
-    let permit = snapshot.permit(person, copy::page(snapshot.promise(), Artefact::DESK)?)?;
+    let permit = snapshot.permit(person, reader::page(snapshot.promise(), Artefact::DESK)?)?;
     let reader = Reader::new(snapshot);
     Ok(PersonRead {
         person: person.show(permit.kind()),
         facts: reader.facts(&permit),
-        events: reader.events(&permit, copy::EVENTS_MAX)?,
+        events: reader.events(&permit, reader::EVENTS_MAX)?,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Sorry, State, Visit, With, show};
 use crate::message::{Act, AddressPage, AskPage, DonePage, WhyPage};
-use crate::{choice, copy};
+use crate::{choice, reader};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Path;
@@ -137,6 +137,6 @@ async fn reduce(state: &State, token: &str, act: Act) -> Result<TokenTarget, Sor
 }
 
 fn rate(snapshot: &Snapshot, person: ProfileId) -> Result<String, Refusal> {
-    let permit = snapshot.permit(person, copy::page(snapshot.promise(), Artefact::PORTAL)?)?;
-    Ok(choice::rate(&copy::Reader::new(snapshot).contact(&permit)))
+    let permit = snapshot.permit(person, reader::page(snapshot.promise(), Artefact::PORTAL)?)?;
+    Ok(choice::rate(&reader::Reader::new(snapshot).contact(&permit)))
 }

@@ -2,7 +2,7 @@
 
 use super::{Sent, Sorry, State, Visit, With, file, redirect, same, set_cookie, show};
 use crate::choice::{self, AlonePage, ChoicesPage};
-use crate::copy::{self, AnswerCopy, PersonCopy};
+use crate::copy::{AnswerCopy, PersonCopy};
 use crate::decision::MessagesPage;
 use crate::erasure::{self, ErasePage, ErasedPage};
 use crate::export::{self, ExportPage};
@@ -10,6 +10,7 @@ use crate::frame::Frame;
 use crate::front::NoticePage;
 use crate::guess;
 use crate::profile::{EventPage, EventsPage, MePage};
+use crate::reader;
 use crate::receipt::{ReceiptPage, ReceiptsPage};
 use crate::session::{Receipt, Session};
 use crate::taste::{self, TastesPage};
@@ -198,7 +199,7 @@ async fn state_tastes(With(state): With<Arc<State>>, person: Person, sent: Sent)
     let (writes, unreadable) = {
         let snapshot = state.vault().snapshot();
         let promise = snapshot.promise();
-        let artefact = copy::page(promise, Artefact::PORTAL)?;
+        let artefact = reader::page(promise, Artefact::PORTAL)?;
         let copy = person.brief(&snapshot)?;
         taste::writes(promise, &copy, &sent.0, person.session.person, artefact, snapshot.now())
     };
