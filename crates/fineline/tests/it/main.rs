@@ -1,5 +1,7 @@
-//! The whole system, tested as a whole: one binary, one module per promise we make.
+//! The whole system, tested as a whole: one binary, one module per promise we make, one [`house::House`] for all.
 
 mod command_line;
+mod house;
 mod program;
 mod reference;
+mod story;
