@@ -1083,3 +1083,6 @@ pub(crate) struct SourceKeyForm {
     #[n(2)]
     pub at: i64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,6 +187,12 @@ pub struct Household {
     pub projection: Arc<dyn Projection>,
 }
 
+impl std::fmt::Debug for Household {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Household({})", self.promise.company)
+    }
+}
+
 impl Vault {
     /// Makes a new data folder with its root key, key ring, review key and receipt key. Refuses a folder that has one.
     ///

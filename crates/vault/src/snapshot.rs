@@ -5,7 +5,7 @@
 use crate::VaultError;
 use crate::commit::Command;
 use crate::engine::{EngineSnapshot, Keyspace};
-use crate::format::{self, ItemForm, LogForm, OutboxForm, SaleForm};
+use crate::format::{self, ItemForm, LogForm, OutboxForm, RequestForm, SaleForm};
 use crate::house::House;
 use crate::permit::{Permit, PermitSet};
 use crate::record::{
@@ -16,7 +16,8 @@ use crate::retention::WHY_DAYS;
 use crate::review;
 use crate::seal::RecordKind;
 use crate::state::Generation;
-use model::{ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, SegmentName};
+use crate::statement;
+use model::{ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
 use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -290,6 +291,19 @@ impl Snapshot {
     }
 
     // ── the house ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// The receipt of an erasure, with its proof once the log has it. `None` when there is no such request on record yet.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn erasure_receipt(&self, request: RequestId) -> Result<Option<String>, VaultError> {
+        let key = House::request_row(&request);
+        let Some(sealed) = self.store().get(Keyspace::House, &key)? else { return Ok(None) };
+        let plain = self.house.open_house(RecordKind::Request, &key, &sealed)?;
+        let form: RequestForm = format::decode("house", &plain)?;
+        let payload = statement::of_erasure(&self.house, &form)?;
+        statement::receipt(&self.house, self.store(), &payload, form.proof.as_ref()).map(Some)
+    }
 
     /// Artefacts with their review state.
     #[must_use]

@@ -157,10 +157,10 @@ impl State {
     /// Puts a profile, or its new wishes, in its place; returns what stood there.
     pub(crate) fn put(&mut self, person: Arc<Person>, now: At) {
         let number = person.number;
-        if let Some(shard) = self.numbers.get_mut(shard(&person.id)) {
-            if !shard.contains_key(&person.id) {
-                Arc::make_mut(shard).insert(person.id, number);
-            }
+        if let Some(shard) = self.numbers.get_mut(shard(&person.id))
+            && !shard.contains_key(&person.id)
+        {
+            Arc::make_mut(shard).insert(person.id, number);
         }
         self.next_number = self.next_number.max(number.saturating_add(1));
         insert(&mut self.everybody, number, true);

@@ -283,10 +283,10 @@ impl<'h> Batch<'h> {
         let row = self.house.index_row(identifier);
         self.put(Keyspace::Index, row, id.as_bytes().to_vec());
         let form = House::identifier_form(identifier);
-        if let Some(open) = self.person(id)? {
-            if !open.core.identifiers.contains(&form) {
-                open.core.identifiers.push(form);
-            }
+        if let Some(open) = self.person(id)?
+            && !open.core.identifiers.contains(&form)
+        {
+            open.core.identifiers.push(form);
         }
         Ok(())
     }

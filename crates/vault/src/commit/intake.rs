@@ -127,11 +127,11 @@ impl Batch<'_> {
     fn standing_of(&mut self, found: &Found, intake: &Intake) -> Result<(Standing, bool), VaultError> {
         let mut standing = Standing::default();
         let mut is_device = matches!(&intake.subject, Subject::Identifiers { user: None, .. });
-        if let Found::Known(id) = found {
-            if let Some(open) = self.person(id)? {
-                standing = open.core.standing()?;
-                is_device = format::kind_of(open.core.kind)? == model::ProfileKind::Device;
-            }
+        if let Found::Known(id) = found
+            && let Some(open) = self.person(id)?
+        {
+            standing = open.core.standing()?;
+            is_device = format::kind_of(open.core.kind)? == model::ProfileKind::Device;
         }
         standing.told_version = standing.told_version.max(intake.told_version.unwrap_or(0));
         Ok((standing, is_device))
@@ -343,13 +343,11 @@ impl Batch<'_> {
         let mut n_changed = 0;
         for (name, value) in fields {
             let Some(field) = promise.fields.get(name) else { continue };
-            if let Some(identifier) = address(field.kind, value) {
-                if let Some(left) = self.left(&identifier)? {
-                    let is_old = intake.occurred_at.ms() <= left.erased_at || intake.trust == Trust::Import;
-                    if left.restrained || is_old {
-                        continue;
-                    }
-                }
+            if let Some(identifier) = address(field.kind, value)
+                && let Some(left) = self.left(&identifier)?
+                && (left.restrained || intake.occurred_at.ms() <= left.erased_at || intake.trust == Trust::Import)
+            {
+                continue;
             }
             let kept_since = if intake.trust == Trust::Import { intake.occurred_at } else { self.now };
             let provenance = if intake.kind == EventKind::Identify {

@@ -15,10 +15,10 @@ use promise::{Refusal, RefusalReason, Relation};
 impl Batch<'_> {
     pub(crate) fn join(&mut self, join: &Join) -> Result<Result<(), Refusal>, VaultError> {
         for identifier in [&join.anonymous, &join.user] {
-            if let Some(left) = self.left(identifier)? {
-                if left.restrained || join.at.ms() <= left.erased_at {
-                    return Ok(Err(Refusal::because(RefusalReason::NoSuchPerson)));
-                }
+            if let Some(left) = self.left(identifier)?
+                && (left.restrained || join.at.ms() <= left.erased_at)
+            {
+                return Ok(Err(Refusal::because(RefusalReason::NoSuchPerson)));
             }
         }
         let (device, person) = (self.find(&join.anonymous)?, self.find(&join.user)?);

@@ -10,11 +10,6 @@ use crate::key::PersonKey;
 use crate::record::Rotation;
 use model::ProfileId;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often, and how long each time, a rewrite waits for readers of older batches (2 s in all).
-const READERS_STEPS_MAX: u32 = 100;
-const READERS_STEP: Duration = Duration::from_millis(20);
 
 /// Rows re-wrapped per batch.
 const ROWS_PER_BATCH: usize = 10_000;
@@ -33,30 +28,10 @@ impl Committer {
             batch.leaf("rotate", &version.to_be_bytes());
             Ok(())
         })?;
-        self.forget_deleted()?;
+        house.engine.compact()?;
+        let store = house.engine.snapshot();
+        house.publish(|generation| generation.store = store);
         Ok(Rotation { version, n_rows })
-    }
-
-    /// Rewrites the files until nothing deleted is in them. Twice: the first rewrite leaves the old files to the reading
-    /// that everybody shares, the second finds only readings that began after it.
-    fn forget_deleted(&self) -> Result<(), VaultError> {
-        for _ in 0..2 {
-            self.compact()?;
-            let store = self.house.engine.snapshot();
-            self.house.publish(|generation| generation.store = store);
-        }
-        Ok(())
-    }
-
-    /// Waits for readers of older batches to end; they are answers to single requests.
-    fn compact(&self) -> Result<(), VaultError> {
-        for _ in 1..READERS_STEPS_MAX {
-            if self.house.engine.compact().is_ok() {
-                return Ok(());
-            }
-            std::thread::sleep(READERS_STEP);
-        }
-        self.house.engine.compact()
     }
 
     fn rewrap_people(&mut self) -> Result<u64, VaultError> {

@@ -82,6 +82,15 @@ impl House {
         Self { vault, clock, promise, household, options: Some(options), folder }
     }
 
+    /// Opens again under another promise.
+    pub fn reopened_with(self, text: &str) -> Self {
+        let mut house = self;
+        let promise = Arc::new(promise::parse("shop.toml", text).expect("the promise parses"));
+        house.promise = Arc::clone(&promise);
+        house.household.promise = promise;
+        house.reopened()
+    }
+
     pub fn parts(&self) -> (&Options, &Household) {
         (self.options.as_ref().unwrap(), &self.household)
     }

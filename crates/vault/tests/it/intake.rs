@@ -170,6 +170,43 @@ fn a_clock_of_the_last_order_moves_with_each_order() {
 }
 
 #[test]
+fn a_class_that_nobody_may_read_any_more_is_dropped_a_week_after_the_last_yes_was_taken_back() {
+    let house = House::memory();
+    let person = house.consent(browser("b"), "measuring", ConsentStatus::Given).profile.unwrap();
+    house.take(house.page("b", "m1"));
+    house.consent(Subject::Profile(person), "measuring", ConsentStatus::Withdrawn);
+    let n_events = |house: &House| {
+        house.vault.sweep().unwrap().wait().unwrap();
+        let snapshot = house.vault.snapshot();
+        snapshot.permit(person, house.portal()).unwrap().all_events(10).unwrap().len()
+    };
+    house.clock.advance_days(6);
+    assert_eq!(n_events(&house), 1, "a week to change one's mind");
+    house.clock.advance_days(1);
+    assert_eq!(n_events(&house), 0);
+    let ada = house.customer("ada", 1, 10);
+    house.consent(Subject::Profile(ada), "offers", ConsentStatus::Withdrawn);
+    house.clock.advance_days(30);
+    n_events(&house);
+    let snapshot = house.vault.snapshot();
+    let orders = snapshot.permit(ada, house.portal()).unwrap().all_events(10).unwrap().len();
+    assert_eq!(orders, 1, "never while another purpose in force needs it");
+}
+
+#[test]
+fn other_traits_than_the_buckets_were_made_for_are_folded_from_the_events() {
+    let house = House::over(vault::EngineKind::Redb);
+    let person = house.customer("ada", 3, 100);
+    let without =
+        promise::fixture::SHOP.replace("count('Order Completed', days(90))", "count('Order Completed', days(60))");
+    let house = house.reopened_with(&without);
+    let snapshot = house.vault.snapshot();
+    let permit = snapshot.permit(person, house.portal()).unwrap();
+    let orders = permit.fact(&computed("orders_all")).unwrap().unwrap();
+    assert!(orders.reveal().value == Value::Number(3), "folded once, not twice");
+}
+
+#[test]
 fn undeclared_unknown_and_nobody_have_names() {
     let house = House::memory();
     let mut unknown = house.page("b", "m");
