@@ -2,7 +2,7 @@
 
 use crate::command::{
     apply, audit, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt, import,
-    init, key, man, notice, plan, segment, serve, source, staff, upgrade,
+    init, key, man, notice, person, plan, segment, serve, source, staff, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -105,6 +105,9 @@ pub enum Command {
     Staff(staff::Command),
     /// Load a history from files, through a mapping file
     Import(import::Args),
+    /// Do at the desk what people do in the portal: see, export, erase
+    #[command(subcommand)]
+    Person(person::Command),
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
@@ -160,6 +163,7 @@ impl Command {
             Self::Source(command) => source::run(command, ground),
             Self::Staff(command) => staff::run(command, ground),
             Self::Import(args) => import::run(&args, ground),
+            Self::Person(command) => person::run(command, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),

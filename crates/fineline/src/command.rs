@@ -16,6 +16,7 @@ pub mod init;
 pub mod key;
 pub mod man;
 pub mod notice;
+pub mod person;
 pub mod plan;
 pub mod segment;
 pub mod serve;

@@ -3,6 +3,9 @@
 /// An error of the portal.
 #[derive(Debug, thiserror::Error)]
 pub enum PortalError {
+    /// The desk may not read about this person, or nobody is there.
+    #[error("reading a person at the desk")]
+    Refused(#[from] promise::Refusal),
     /// The vault did not take or answer a command.
     #[error("asking the vault")]
     Vault(#[from] vault::VaultError),

@@ -18,6 +18,7 @@
 mod choice;
 mod copy;
 mod decision;
+pub mod desk;
 mod erasure;
 mod error;
 mod export;

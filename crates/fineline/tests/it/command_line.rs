@@ -152,3 +152,57 @@ fn a_promise_file_keeps_its_comments_when_formatted() {
     assert!(text.contains("edition = 1 # first"), "{}", text.lines().take(6).collect::<Vec<_>>().join("\n"));
     desk.run(&["fmt", "--check"]).fine();
 }
+
+#[test]
+fn the_desk_shows_exports_and_erases_and_the_id_never_stands_in_a_flag() {
+    let desk = Desk::applied();
+    let promise: std::sync::Arc<promise::Promise> =
+        promise::parse("promise.toml", promise::fixture::SHOP).unwrap().into();
+    let options = vault::Options {
+        data: desk.path("data"),
+        engine: vault::EngineKind::Fjall,
+        root: desk.path("keys/root"),
+        queue_max: 10,
+    };
+    let open = vault::Vault::open(&options, fineline::house::household(promise.clone())).unwrap();
+    let text = include_str!("../../src/demo/promise.toml").replace("BASE_URL", "http://localhost:4000");
+    let shop = promise::parse("demo.toml", &text.replace("QUIET", "21:00-08:00")).unwrap();
+    let customers = fineline::demo::people::draw(6, 1);
+    fineline::demo::load::load(&open, &shop, &customers, "Etc/UTC", |_| {}).unwrap();
+    open.close().unwrap();
+    drop(open);
+
+    let behalf = ["--as", "Dora", "--reason", "letter of 3 March"];
+    let with = |head: &[&str]| [head, &behalf[..]].concat().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let run = |head: &[&str], stdin: &str| {
+        let arguments = with(head);
+        desk.run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), stdin)
+    };
+    run(&["person", "show"], "nobody\n").failed(1, "nobody is known");
+    let shown = run(&["person", "show"], "mia\n").fine();
+    assert!(shown.json()["facts"].to_string().contains("mia@mail.example"), "{}", shown.out);
+    desk.run_with(&["person", "show", "--as", "Dora", "--reason", " "], "mia\n").failed(2, "--reason");
+    run(&["person", "export", "--out", "mia.zip"], "mia@mail.example\n").fine();
+    assert!(desk.path("mia.zip").exists());
+
+    desk.write("id", "mia\n");
+    let noted = desk.run(&["census", "note", "--id-file", "id", "--notes", "notes.json", "--json"]).fine();
+    assert_eq!(noted.json()["words_out_of_reach"], 0, "{}", noted.out);
+    let searched = desk.run(&["census", "search", "--notes", "notes.json"]);
+    assert_eq!(searched.code, 1, "control: a living person is in reach\n{}", searched.out);
+
+    run(&["person", "erase", "--now"], "mia\n").failed(2, "--yes");
+    let erased = run(&["person", "erase", "--now", "--yes"], "mia\n").fine();
+    desk.write("receipt.json", &erased.out);
+    let verified = desk.run(&["audit", "verify", "receipt.json", "--json"]).fine();
+    assert_eq!(verified.json()["key"], "embedded");
+    desk.write("receipt.json", &erased.out.replacen("\"payload\":\"e", "\"payload\":\"f", 1));
+    assert_eq!(desk.run(&["audit", "verify", "receipt.json"]).code, 1, "a changed receipt does not hold");
+
+    desk.run(&["key", "rotate"]).fine();
+    let searched = desk.run(&["census", "search", "--notes", "notes.json", "--json"]);
+    assert_eq!(searched.json()["reach"]["words_reached"], 0, "{}", searched.out);
+    assert_eq!(searched.json()["where"], serde_json::json!([]), "{}", searched.out);
+    searched.fine();
+    run(&["person", "show"], "mia\n").failed(1, "nobody is known");
+}
