@@ -1,7 +1,7 @@
 //! The open house: keys, engine, files, and the generation that readers see. Shared by the handles, the snapshots and the
 //! committer.
 //!
-//! Lock order: `urgent` → `published`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
+//! Lock order: `urgent` → `leaving`, `urgent` → `published` → `touched`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
 //! `urgent` over its sync, so that acknowledgements go out in the order of the log.
 
 use crate::chain::Head;
@@ -260,7 +260,15 @@ impl House {
     /// Gone from memory; the rows follow.
     pub(crate) fn leave(&self, leaving: &[Leaving]) {
         lock(&self.leaving).extend(leaving.iter().map(|leaving| (leaving.person, *leaving)));
-        lock(&self.touched).retain(|_, person| leaving.iter().all(|leaving| leaving.person != *person));
+        let generation = self.generation();
+        let gone = leaving.iter().filter_map(|leaving| generation.state.person(&leaving.person));
+        let gone: Vec<u64> = gone.map(|person| person.touched).collect();
+        drop(generation);
+        let mut touched = lock(&self.touched);
+        for at in gone {
+            touched.remove(&at);
+        }
+        drop(touched);
         self.publish(|generation| leaving.iter().for_each(|leaving| generation.state.forget(&leaving.person)));
     }
 
@@ -277,7 +285,9 @@ impl House {
 
     /// Whether a profile was erased: nothing of it is read or written any more.
     pub(crate) fn is_erased(&self, id: &ProfileId) -> bool {
-        lock(&self.leaving).contains_key(id) || self.urgent().tombstones.contains(id)
+        // One lock after the other: an erasure takes them in the other order.
+        let is_leaving = lock(&self.leaving).contains_key(id);
+        is_leaving || self.urgent().tombstones.contains(id)
     }
 
     // ── keys and sealing ──────────────────────────────────────────────────────────────────────────────────────────

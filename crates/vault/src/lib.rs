@@ -6,8 +6,10 @@
 //! sync. Urgent commands (withdraw, object, erase, stop) go to the urgent log first and hold from their acknowledgement.
 //!
 //! Reading order: [`record`] (what goes in and out) → [`Vault`] (commands) → [`snapshot`] and [`permit`] (reading) →
-//! `commit` (the one writer) → `state` (what is held in memory) → `key`, `seal`, `format` (what lies on disk) →
-//! `engine` and `disk` (where) → `log` and `receipt` (proof) → `erase`, `rotate`, `census` (forgetting).
+//! `narrow` (urgent commands) and `commit` (the one writer, a file per command) → `house` (what is open) and `state` (what
+//! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
+//! → `engine` and `disk` (where) → `chain`, `log`, `statement`, [`receipt`] (proof) → `commit::erase`, `commit::rotate`,
+//! [`census`] (forgetting) → `open` (how a house begins).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
 //! no HTTP.

@@ -156,6 +156,7 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
         let id = ProfileId::from_bytes(id);
         let erased_at = house.urgent().tombstones.erased_at(&id);
         if let Some(at) = erased_at {
+            // Cut short by a crash: how long its keys should have waited is not known, so they do not.
             let request = RequestId::new(at, house.rng());
             left.push(Leaving { person: id, request, how: Erasure::Now, at, unrecoverable_on: at.day().plus(8) });
             continue;
@@ -218,3 +219,6 @@ pub(crate) fn send<T>(
         Err(TrySendError::Disconnected(_)) => Err(VaultError::Closed),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,7 +212,9 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn touched_since(&self, cursor: u64, limit: usize) -> Result<(Vec<ProfileId>, u64), VaultError> {
-        let (people, cursor) = self.house.touched_since(cursor, crate::commit::touch_end(self.generation.batch), limit);
+        let end = crate::commit::touch_end(self.generation.batch);
+        let (mut people, cursor) = self.house.touched_since(cursor, end, limit);
+        people.retain(|person| self.generation.state.person(person).is_some());
         Ok((people, cursor))
     }
 

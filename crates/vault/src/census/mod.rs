@@ -5,14 +5,14 @@
 //! spellings; [`Census`] collects keys and tries all of them on the person's noted rows and records; [`search_own_memory`]
 //! looks for the person's key bytes in this process, given only as hashes.
 //!
-//! Reading order: [`needle`] (what is looked for, in which spellings) → [`stream`] (one pass over bytes, into what is
+//! Reading order: [`needle`] (what is looked for, in which spellings) → `stream` (one pass over bytes, into what is
 //! compressed) → [`walk`] (folders) → [`reach`] (keys, rows, records) → [`memory`].
 //!
 //! Deliberately not: blocks of the disk that no file names any more, other compressions than gzip, zip and zstd, and
 //! freed memory that held values: those are named as out of reach wherever a census is shown.
 //!
 //! To add one more spelling: a variant in [`Spelling`] and its bytes in [`needle`]. One more compression: a variant in
-//! [`Wrapping`] with its magic bytes, and its decoder in [`stream`].
+//! [`Wrapping`] with its magic bytes, and its decoder in `stream`.
 
 pub mod memory;
 pub mod needle;
