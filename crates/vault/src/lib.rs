@@ -42,6 +42,7 @@ mod retention;
 mod review;
 mod seal;
 mod segment;
+mod set;
 pub mod snapshot;
 mod state;
 mod statement;
@@ -54,9 +55,10 @@ mod vectors;
 mod wish;
 
 pub use error::VaultError;
-pub use permit::{Disclosed, Permit, PermitSet};
+pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use record::*;
+pub use set::PermitSet;
 pub use snapshot::Snapshot;
 pub use totals::ImportTotals;
 

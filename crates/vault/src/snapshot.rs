@@ -7,7 +7,7 @@ use crate::commit::Command;
 use crate::engine::{EngineSnapshot, Keyspace};
 use crate::format::{self, ItemForm, LogForm, OutboxForm, RequestForm, SaleForm};
 use crate::house::House;
-use crate::permit::{Permit, PermitSet};
+use crate::permit::Permit;
 use crate::record::{
     AnonymousSales, ArtefactState, CampaignNumbers, DecisionView, Identifier, Item, LogEntryView, OutboxEntry,
     TokenTarget,
@@ -15,6 +15,7 @@ use crate::record::{
 use crate::retention::WHY_DAYS;
 use crate::review;
 use crate::seal::RecordKind;
+use crate::set::PermitSet;
 use crate::state::Generation;
 use crate::statement;
 use model::{ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
