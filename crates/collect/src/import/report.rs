@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// Most unreadable lines that are listed; all are counted.
 pub const UNREADABLE_MAX: usize = 1_000;
 
+/// Most unmatched items shown on a screen.
+const SHOWN_MAX: usize = 20;
+
 /// What became of one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
@@ -166,7 +169,12 @@ impl ImportReport {
                 "{} items on {} lines are named by no word, and so guarded:",
                 summary.n_unmatched_items, summary.n_unmatched_lines
             ));
-            out.extend(summary.unmatched.iter().map(|(code, title)| format!("  {code}: {title}")));
+            let listed = summary.unmatched.iter().take(SHOWN_MAX);
+            out.extend(listed.map(|(code, title)| format!("  {code}: {title}")));
+            let n_more = summary.n_unmatched_items.saturating_sub(SHOWN_MAX as u64);
+            if n_more > 0 {
+                out.push(format!("  and {n_more} more, with --json"));
+            }
         }
         out
     }

@@ -437,23 +437,32 @@ impl<'a> Import<'a> {
             self.close();
             is_finished = self.send(self.n_records, progress)?.is_continue() && self.settle(progress)?.is_continue();
         }
+        if is_finished {
+            self.stock()?;
+        }
+        // Only now: after a kill before this line the next run does what was left.
         self.position.is_finished = is_finished;
         self.save_position()?;
         if let Some(saved) = self.saved.take() {
             saved.wait()?;
         }
         self.report.is_finished = is_finished;
-        if !is_finished {
-            return Ok(self.report);
+        if is_finished {
+            self.report.totals = Some(totals(&self.vault.snapshot(), self.mapping)?);
         }
+        Ok(self.report)
+    }
+
+    /// Writes the catalogue, joined with what other files told.
+    fn stock(&mut self) -> Result<(), ImportError> {
         let name = catalogue_name(self.mapping);
         let stored = self.vault.snapshot().house_record(&name)?;
-        let stocked = self.catalogue.finish(stored.as_deref(), self.mapping.currency, &name)?;
+        let catalogue = std::mem::replace(&mut self.catalogue, Catalogue::new(&self.mapping.catalogue));
+        let stocked = catalogue.finish(stored.as_deref(), self.mapping.currency, &name)?;
         patiently(|| self.vault.put_items(stocked.items.clone()))?.wait()?;
         patiently(|| self.vault.put_house_record(&name, Some(stocked.record.clone())))?.wait()?;
         self.report.catalogue = stocked.summary;
-        self.report.totals = Some(totals(&self.vault.snapshot(), self.mapping)?);
-        Ok(self.report)
+        Ok(())
     }
 
     /// Sixteen bytes made of source values: the same in every run.

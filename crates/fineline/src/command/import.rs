@@ -67,9 +67,7 @@ fn read_mapping(args: &Args, ground: &Ground, vault: &Vault) -> anyhow::Result<M
         Failure::findings(format!("{name} is refused: {}", report.counts()))
     })?;
     vault.put_house_record(&mapping.record_name(), Some(mapping.bytes().to_vec()))?.wait()?;
-    let reviewed =
-        vault.snapshot().artefacts().iter().any(|state| state.id == mapping.artefact_id() && state.is_effective);
-    if reviewed {
+    if vault.snapshot().is_reviewed(&mapping.artefact()) {
         return Ok(mapping);
     }
     let Some(staff) = &args.staff else {
