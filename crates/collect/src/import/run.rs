@@ -289,9 +289,7 @@ impl<'a> Import<'a> {
         self.position.new_people_at =
             people.iter().filter_map(|person| orders.get(person.order)).map(|order| order.first_record).collect();
         self.save_position()?;
-        let new: BTreeSet<usize> = people.iter().map(|person| person.order).collect();
-        let intakes: Vec<Intake> =
-            orders.into_iter().enumerate().filter_map(|(at, order)| self.intake(order, new.contains(&at))).collect();
+        let intakes: Vec<Intake> = orders.into_iter().filter_map(|order| self.intake(order)).collect();
         let orders = patiently(|| self.vault.take(intakes.clone()))?;
         let sales = match sales.is_empty() {
             true => None,
@@ -318,7 +316,7 @@ impl<'a> Import<'a> {
         people
     }
 
-    fn intake(&self, order: Order, is_new: bool) -> Option<Intake> {
+    fn intake(&self, order: Order) -> Option<Intake> {
         let name = self.mapping.events.get(order.rule)?.name.clone();
         let message_key = MessageKey::History(self.key(&["order", &order.invoice, &order.customer]));
         let fill = |filling: &Filling| match filling {
@@ -326,7 +324,9 @@ impl<'a> Import<'a> {
             Filling::Total => Value::Money(order.total),
         };
         let properties = self.mapping.properties.iter().map(|(name, filling)| (name.clone(), fill(filling))).collect();
-        let address = self.mapping.made_up.as_ref().and_then(|made_up| made_up.email.as_ref()).filter(|_| is_new);
+        // With each order, not with the first alone: an address that is kept two years from the last order would have
+        // outlived itself when an old first order brings it.
+        let address = self.mapping.made_up.as_ref().and_then(|made_up| made_up.email.as_ref());
         let fields = address.map(|(field, pattern)| (field.clone(), Value::Text(email(pattern, &order.customer))));
         Some(Intake {
             subject: Subject::Identifiers { user: Some(user(&order.customer)), anonymous: None },
