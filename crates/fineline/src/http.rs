@@ -1,22 +1,25 @@
 //! One router out of the rooms' routes, with the limits that hold for all of them, and the program's own routes: alive,
-//! ready, metrics, API description. The only file of the program, beside the demonstration's pages, that names axum.
+//! ready, metrics, API description, and for a census the search of its own memory. The only file of the program, beside the demonstration's pages, that names axum.
 //!
 //! Requests are traced by route template, never by path: a path could hold a token.
 
 use crate::clock::Stopwatch;
-use axum::Router;
+use axum::{Json, Router};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde::{Deserialize, Serialize};
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
+use vault::Vault;
+use vault::census::MemoryNeedle;
 
 /// Longest time for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -72,6 +75,68 @@ async fn render(State(own): State<Own>) -> Response {
 
 async fn openapi_json(State(own): State<Own>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], own.openapi.to_string()).into_response()
+}
+
+/// A key given as hashes, as `fineline census note` writes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MemoryKey {
+    /// Drawn for this search.
+    pub salt: u64,
+    /// Salted hash of the first 8 bytes.
+    pub first: u32,
+    /// SHA-256 of all 32 bytes, in hex.
+    pub whole: String,
+}
+
+/// Most keys in one search of memory.
+const MEMORY_KEYS_MAX: usize = 1_000;
+
+/// `POST /census/memory` on the console's listener: whether keys, given only as hashes, stand in this process's memory.
+/// It tells nobody a key: who asks must know its hash already.
+pub fn census_routes(vault: Vault) -> Router {
+    Router::new().route("/census/memory", post(search_memory)).with_state(Arc::new((vault, Mutex::new(()))))
+}
+
+async fn search_memory(State(one): State<Arc<(Vault, Mutex<()>)>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {
+    let needles: Option<Vec<MemoryNeedle>> = keys.iter().map(needle).collect();
+    let Some(needles) = needles.filter(|needles| needles.len() <= MEMORY_KEYS_MAX) else {
+        return problem(StatusCode::BAD_REQUEST, "malformed", "at most 1000 keys, each as salt, first and 64 hex digits");
+    };
+    let searched = tokio::task::spawn_blocking(move || {
+        // One search at a time: each reads all of memory.
+        let _turn = one.1.lock().unwrap_or_else(PoisonError::into_inner);
+        one.0.search_own_memory(&needles)
+    });
+    match searched.await {
+        Ok(Ok((found, n_bytes))) => {
+            let found: Vec<String> = found.iter().map(|whole| hex(whole)).collect();
+            Json(serde_json::json!({ "found": found, "bytes": n_bytes })).into_response()
+        }
+        Ok(Err(_)) | Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "not_searched", "memory cannot be read here"),
+    }
+}
+
+fn needle(key: &MemoryKey) -> Option<MemoryNeedle> {
+    let digits: Vec<u8> = key.whole.bytes().map(|digit| char::from(digit).to_digit(16)).map(|digit| u8::try_from(digit?).ok()).collect::<Option<_>>()?;
+    let mut whole = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in whole.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair.iter().fold(0, |byte, digit| byte << 4 | digit);
+    }
+    Some(MemoryNeedle { salt: key.salt, first: key.first, whole })
+}
+
+/// Bytes in hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The limits and watches that stand around every route.

@@ -2,7 +2,7 @@
 //! to its last request. What each room does is its own affair.
 
 use crate::clock::Stopwatch;
-use crate::http::{Readiness, guarded, own_routes};
+use crate::http::{Readiness, census_routes, guarded, own_routes};
 use crate::pump::{Did, Job, Pump};
 use crate::{listener, telemetry};
 use anyhow::Context;
@@ -212,7 +212,7 @@ pub async fn serve(
     let pump = Pump::start(jobs)?;
     let mut broken = pump.broken();
     let public = listener::serve(public, routes, connections_max, stopped.clone());
-    let console = listener::serve(console, guarded(staff_routes), connections_max, stopped);
+    let console = listener::serve(console, guarded(staff_routes.merge(census_routes(vault.clone()))), connections_max, stopped);
     ready.set(true);
     let watch = Stopwatch::start();
     let ends = async {

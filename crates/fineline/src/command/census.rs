@@ -2,15 +2,18 @@
 //! somebody who kept the old disk would have; `search` uses every key that can be found, and looks through every byte.
 //!
 //! Both hold the data folder's lock, so the committer stands still while the store is copied. Out of reach, and said so:
-//! blocks of the disk that no file names any more, and freed memory.
+//! blocks of the disk that no file names any more, and freed memory. The memory of a serving process is searched by itself:
+//! the notes hold the person's keys as hashes, ready for `POST /census/memory` on the console's listener.
 
+use crate::chance::SystemChance;
 use crate::cli::Ground;
 use crate::config::read_text;
 use crate::desk::Whom;
 use crate::exit::{Exit, Failure};
 use crate::house;
+use crate::http::{MemoryKey, hex};
 use anyhow::Context;
-use model::{FactName, ProfileId, Value};
+use model::{FactName, ProfileId, Rng, Value};
 use promise::{Artefact, ArtefactKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -62,6 +65,8 @@ struct NotesFile {
     house: String,
     notes: Notes,
     words: Vec<Word>,
+    /// For `POST /census/memory` of the serving process.
+    memory: Vec<MemoryKey>,
 }
 
 /// A word of the person. Words that others share (item codes) are looked for in the person's records only.
@@ -91,7 +96,14 @@ fn note(args: &NoteArgs, ground: &Ground) -> anyhow::Result<Exit> {
         let notes = census.note(&person)?;
         let reach = census.reach(&notes, &needles(&words, |_| true));
         let n_words = words.len();
-        let file = NotesFile { house: vault.house().to_string(), notes, words };
+        let salt = u64::from_le_bytes((&SystemChance::default() as &dyn Rng).bytes());
+        let memory = census.memory_needles(&notes, salt).into_iter().map(|needle| MemoryKey {
+            salt: needle.salt,
+            first: needle.first,
+            whole: hex(&needle.whole),
+        });
+        let memory = memory.collect();
+        let file = NotesFile { house: vault.house().to_string(), notes, words, memory };
         write_private(&args.notes, &serde_json::to_string(&file)?)?;
         ground.say.answer(&reach_machine(&reach), reach_human(&reach))?;
         ground.say.talk(format!(

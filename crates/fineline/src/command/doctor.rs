@@ -5,6 +5,7 @@ use crate::cli::Ground;
 use crate::clock::SystemClock;
 use crate::exit::Exit;
 use crate::house;
+use deliver::dkim::Signer;
 use model::{At, Clock};
 use serde::Serialize;
 use std::path::Path;
@@ -44,15 +45,15 @@ fn finding(what: &'static str, health: Health, says: impl Into<String>) -> Findi
 /// # Errors
 /// When stdout cannot be written. What is broken is a finding, not an error.
 pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
-    let findings = [
+    let mut findings = vec![
         settings(ground),
         clock(SystemClock.now()),
         promise_file(ground),
         disk(&ground.settings.data()),
         root(&ground.settings.root()),
-        folder(ground),
         relay(ground),
     ];
+    findings.extend(folder(ground));
     for found in &findings {
         let mark = match found.health {
             Health::Fine => "ok    ",
@@ -119,25 +120,40 @@ fn root(path: &Path) -> Finding {
     }
 }
 
-fn folder(ground: &Ground) -> Finding {
+/// Whether the data folder opens, and what the sender's domain has to publish.
+fn folder(ground: &Ground) -> Vec<Finding> {
     let Ok(written) = house::promise(ground) else {
-        return finding("data", Health::Look, "not opened, because the promise file is refused");
+        return vec![finding("data", Health::Look, "not opened, because the promise file is refused")];
     };
     let opened = house::options(&ground.settings)
         .and_then(|options| Ok(Vault::open(&options, house::household(written.promise))?));
-    match opened {
-        Ok(vault) => {
-            let house = vault.house();
-            match vault.close() {
-                Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
-                Err(error) => finding("data", Health::Broken, error.to_string()),
-            }
+    let vault = match opened {
+        Ok(vault) => vault,
+        Err(error) => {
+            let found = match error.downcast_ref::<VaultError>() {
+                Some(VaultError::Locked { .. }) => {
+                    finding("data", Health::Fine, "in use by a running `fineline serve`")
+                }
+                _ => finding("data", Health::Broken, format!("{error:#}")),
+            };
+            return vec![found];
         }
-        Err(error) => match error.downcast_ref::<VaultError>() {
-            Some(VaultError::Locked { .. }) => finding("data", Health::Fine, "in use by a running `fineline serve`"),
-            _ => finding("data", Health::Broken, format!("{error:#}")),
-        },
-    }
+    };
+    let mut findings = signature(ground, &vault);
+    let house = vault.house();
+    findings.push(match vault.close() {
+        Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
+        Err(error) => finding("data", Health::Broken, error.to_string()),
+    });
+    findings
+}
+
+/// The DNS records of the signing keys: without them receivers take our mail for somebody else's.
+fn signature(ground: &Ground, vault: &Vault) -> Vec<Finding> {
+    let domain = ground.settings.given("mail_from").and_then(|from| from.rsplit_once('@')).map(|(_, domain)| domain);
+    let signer = domain.and_then(|domain| Signer::load(&vault.snapshot(), domain).ok());
+    let records = signer.and_then(|signer| signer.dns_records().ok()).unwrap_or_default();
+    records.into_iter().map(|record| finding("dkim", Health::Look, format!("publish in the DNS: {record}"))).collect()
 }
 
 fn relay(ground: &Ground) -> Finding {

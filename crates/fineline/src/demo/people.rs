@@ -4,7 +4,7 @@
 //! item in a basket is its neighbour on the shelf or its pair, so that item-to-item has something to find. It reads no
 //! clock and writes nothing.
 
-use super::catalogue::{Gift, PAIRS, SHELVES, all, find};
+use super::catalogue::{Gift, PAIRS, SHELVES, find};
 use model::Rng;
 use model::chance::Seeded;
 
@@ -295,16 +295,16 @@ const fn whole(days: f64) -> i32 {
     days as i32
 }
 
+/// How many would be in the audience of the win-back campaign.
+#[must_use]
+pub fn audience(customers: &[Customer]) -> usize {
+    customers.iter().filter(|customer| customer.is_lapsed(90) && customer.answer == Answer::Yes).count()
+}
+
 /// Lines of all orders, for figures on the screen.
 #[must_use]
 pub fn n_lines(customers: &[Customer]) -> usize {
     customers.iter().flat_map(|customer| &customer.orders).map(|order| order.lines.len()).sum()
-}
-
-/// Whether every code in a history is on a shelf.
-#[must_use]
-pub fn is_known(code: &str) -> bool {
-    all().any(|(_, gift)| gift.code == code)
 }
 
 #[cfg(test)]

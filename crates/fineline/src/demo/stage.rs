@@ -15,6 +15,7 @@ use crate::{house, listener, promised};
 use anyhow::Context;
 use collect::live::{Live, Seen};
 use console::Role;
+use decide::decide::is_held_out;
 use decide::order::{self, Wish};
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
 use deliver::egress::{Patience, Relay, RelayConfig, TlsMode};
@@ -27,7 +28,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use vault::{EngineKind, Options, Vault};
+use vault::{EngineKind, Identifier, IdentifierKind, Options, Vault};
 
 /// Who reviews and starts things here; the pages say so.
 const STAFF: &str = "Demo";
@@ -37,6 +38,8 @@ const CAMPAIGN: &str = "win_back";
 const ASLEEP_ZONE: &str = "Etc/GMT-12";
 /// Connections served at the same time.
 const CONNECTIONS_MAX: usize = 200;
+/// Houses drawn until nobody with a story is left alone; each has about an even chance.
+const HOUSES_MAX: usize = 64;
 /// Commands that may wait for the committer.
 const QUEUE_MAX: usize = 20_000;
 
@@ -196,21 +199,13 @@ fn build(
     customers: &[Customer],
     say: Say,
 ) -> anyhow::Result<Built> {
-    let options = Options {
-        data: folder.join("data"),
-        engine: EngineKind::Fjall,
-        root: folder.join("keys").join("root"),
-        queue_max: QUEUE_MAX,
-    };
-    let household = house::household_with(promise.clone(), Arc::new(SystemClock), rng);
-    Vault::create(&options, &household)?;
-    let vault = Vault::open(&options, household)?;
-    apply::review(&vault, &StaffName::parse(STAFF)?)?;
-    promised::put(&vault, text)?;
+    let n_planted = customers.iter().filter(|customer| customer.story.is_some()).count();
+    let (planted, others) = customers.split_at(n_planted);
+    let vault = house_for(folder, text, &promise, &rng, planted)?;
     let key = |name: &str| anyhow::Ok(vault.issue_source_key(&SourceName::parse(name)?, false)?.wait()?);
     let (web_key, shop_key) = (key("web")?, key("shop")?);
-    let bar = bar(say, customers);
-    let loaded = load::load(&vault, &promise, customers, ASLEEP_ZONE, |n| {
+    let bar = bar(say, others);
+    let loaded = load::load(&vault, &promise, others, ASLEEP_ZONE, |n| {
         if let Some(bar) = &bar {
             bar.set_position(n as u64);
         }
@@ -225,8 +220,53 @@ fn build(
         progress.n_left > 0 || progress.is_learnt
     } {}
     follower.step(&vault, 500)?;
-    order::order(&vault, &promise, &campaign()?, Wish::Start, STAFF)?;
+    if people::audience(customers) >= promise.guard.smallest_group as usize {
+        order::order(&vault, &promise, &campaign()?, Wish::Start, STAFF)?;
+    } else {
+        say.talk("Too few people for a campaign: an audience below the smallest group is refused.");
+    }
     Ok(Built { vault, web_key, shop_key, loaded })
+}
+
+/// A house with the people who have a story. Who is left alone is drawn by chance; the house is drawn again until it is none
+/// of them, so that each story can be seen.
+fn house_for(
+    folder: &Path,
+    text: &str,
+    promise: &Arc<Promise>,
+    rng: &Arc<dyn Rng>,
+    planted: &[Customer],
+) -> anyhow::Result<Vault> {
+    for number in 0..HOUSES_MAX {
+        let options = Options {
+            data: folder.join(format!("data-{number}")),
+            engine: EngineKind::Fjall,
+            root: folder.join(format!("keys-{number}")).join("root"),
+            queue_max: QUEUE_MAX,
+        };
+        let household = house::household_with(promise.clone(), Arc::new(SystemClock), rng.clone());
+        Vault::create(&options, &household)?;
+        let vault = Vault::open(&options, household)?;
+        apply::review(&vault, &StaffName::parse(STAFF)?)?;
+        promised::put(&vault, text)?;
+        load::load(&vault, promise, planted, ASLEEP_ZONE, |_| {})?;
+        if !is_somebody_left_alone(&vault, promise, planted)? {
+            return Ok(vault);
+        }
+        vault.close()?;
+    }
+    anyhow::bail!("{HOUSES_MAX} houses were drawn, and in each somebody with a story was left alone")
+}
+
+fn is_somebody_left_alone(vault: &Vault, promise: &Promise, planted: &[Customer]) -> anyhow::Result<bool> {
+    let campaign = campaign()?;
+    let permille = promise.campaigns.get(&campaign).map_or(0, |plan| plan.hold_out_permille);
+    let snapshot = vault.snapshot();
+    let alone = |customer: &Customer| {
+        let user = Identifier { kind: IdentifierKind::User, value: customer.user_id.clone() };
+        snapshot.find(&user).is_some_and(|person| is_held_out(&campaign, &person, permille))
+    };
+    Ok(planted.iter().any(alone))
 }
 
 fn campaign() -> anyhow::Result<CampaignName> {

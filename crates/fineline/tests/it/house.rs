@@ -18,7 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use model::time::ManualClock;
-use model::{At, CampaignName, ItemCode, ProfileId, SegmentName, SourceName, StaffName};
+use model::{At, CampaignName, ProfileId, SegmentName, SourceName, StaffName};
 use promise::Promise;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -182,6 +182,12 @@ impl House {
     fn post_with(&self, key: &str, path: &str, body: &Value) -> Answer {
         let request = Request::post(self.url(path)).header(AUTHORIZATION, Self::basic(key));
         self.ask(request.header(CONTENT_TYPE, "application/json").body(Full::from(body.to_string())).unwrap())
+    }
+
+    /// Any bytes, with the server key.
+    pub fn raw(&self, path: &str, bytes: &[u8]) -> Answer {
+        let request = Request::post(self.url(path)).header(AUTHORIZATION, Self::basic(&self.key));
+        self.ask(request.body(Full::from(bytes.to_vec())).unwrap())
     }
 
     /// With the server key, without a body.
@@ -352,10 +358,6 @@ pub fn link_in(mail: &OpenedMail, after: &str) -> String {
     let rest = &mail.text[at..];
     let token = rest.find("/m/").map(|at| &rest[at..]).expect("a link");
     token.split(|c: char| c.is_whitespace() || c == '>' || c == ')').next().unwrap().to_owned()
-}
-
-pub fn item(code: &str) -> ItemCode {
-    ItemCode::parse(code).unwrap()
 }
 
 fn open_vault(engine: EngineKind, folder: &Path, promise: &Arc<Promise>, clock: &Arc<ManualClock>) -> Vault {

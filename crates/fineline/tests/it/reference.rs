@@ -28,3 +28,13 @@ fn the_page_of_settings_is_what_can_be_set() {
 fn the_page_of_metrics_is_frozen() {
     check("metrics.md", &fineline::reference::metrics_page());
 }
+
+#[test]
+fn the_description_of_the_api_is_what_is_served() {
+    let mut text = fineline::serve::openapi().to_pretty_json().unwrap();
+    text.push('\n');
+    check("openapi.json", &text);
+    for path in ["/v1/batch", "/v1/consent", "/v1/decide", "/v1/portal_sessions", "/v1/people/lookup"] {
+        assert!(text.contains(&format!("\"{path}\"")), "{path} is not described");
+    }
+}
