@@ -4,17 +4,17 @@
 //! Requests are traced by route template, never by path: a path could hold a token.
 
 use crate::clock::Stopwatch;
-use axum::{Json, Router};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -100,7 +100,11 @@ pub fn census_routes(vault: Vault) -> Router {
 async fn search_memory(State(one): State<Arc<(Vault, Mutex<()>)>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {
     let needles: Option<Vec<MemoryNeedle>> = keys.iter().map(needle).collect();
     let Some(needles) = needles.filter(|needles| needles.len() <= MEMORY_KEYS_MAX) else {
-        return problem(StatusCode::BAD_REQUEST, "malformed", "at most 1000 keys, each as salt, first and 64 hex digits");
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "at most 1000 keys, each as salt, first and 64 hex digits",
+        );
     };
     let searched = tokio::task::spawn_blocking(move || {
         // One search at a time: each reads all of memory.
@@ -117,7 +121,12 @@ async fn search_memory(State(one): State<Arc<(Vault, Mutex<()>)>>, Json(keys): J
 }
 
 fn needle(key: &MemoryKey) -> Option<MemoryNeedle> {
-    let digits: Vec<u8> = key.whole.bytes().map(|digit| char::from(digit).to_digit(16)).map(|digit| u8::try_from(digit?).ok()).collect::<Option<_>>()?;
+    let digits: Vec<u8> = key
+        .whole
+        .bytes()
+        .map(|digit| char::from(digit).to_digit(16))
+        .map(|digit| u8::try_from(digit?).ok())
+        .collect::<Option<_>>()?;
     let mut whole = [0; 32];
     if digits.len() != 64 {
         return None;

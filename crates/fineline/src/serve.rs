@@ -212,7 +212,8 @@ pub async fn serve(
     let pump = Pump::start(jobs)?;
     let mut broken = pump.broken();
     let public = listener::serve(public, routes, connections_max, stopped.clone());
-    let console = listener::serve(console, guarded(staff_routes.merge(census_routes(vault.clone()))), connections_max, stopped);
+    let console =
+        listener::serve(console, guarded(staff_routes.merge(census_routes(vault.clone()))), connections_max, stopped);
     ready.set(true);
     let watch = Stopwatch::start();
     let ends = async {
