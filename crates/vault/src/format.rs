@@ -1,10 +1,9 @@
 //! Storage forms: what lies, sealed, in the keyspaces. CBOR with numbered fields; a number is never used twice, unknown
-//! numbers are ignored. Separate from the records that cross the wall, so that either may change without the other.
+//! numbers are ignored. Separate from the records that cross the wall, so that either may change without the other. It
+//! is long because every stored thing stands in one place, where a reviewer can see what is kept.
 //!
 //! It does not seal (`seal`), does not know keys or places, and checks nothing but form: what does not read back as what it
 //! should be is [`VaultError::Damaged`].
-//!
-//! Above 800 lines because every stored thing stands in one place, where a reviewer can see what is kept.
 
 use crate::VaultError;
 use crate::projection::Bucket;
