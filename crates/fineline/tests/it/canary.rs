@@ -58,7 +58,7 @@ fn no_value_of_a_person_stands_in_the_log_at_its_loudest() {
 }
 
 #[test]
-fn an_event_without_a_purpose_in_force_leaves_nothing_but_a_count() {
+fn d27_an_event_without_a_purpose_in_force_leaves_nothing_but_a_count() {
     let house = House::open(EngineKind::Fjall);
     let event = json!({
         "type": "page", "anonymousId": format!("device-{CANARY}"), "messageId": CANARY,

@@ -5,7 +5,6 @@ use crate::program::Desk;
 #[test]
 fn a_newcomer_gets_from_nothing_to_a_promise_in_force() {
     let desk = Desk::new();
-    #[expect(clippy::disallowed_methods, reason = "a test clears its own folder")]
     std::fs::remove_file(desk.path("promise.toml")).unwrap();
     desk.run(&["check"]).failed(5, "promise.toml");
     let init = desk.run(&["init"]).fine();
@@ -154,7 +153,7 @@ fn a_promise_file_keeps_its_comments_when_formatted() {
 }
 
 #[test]
-fn the_desk_shows_exports_and_erases_and_the_id_never_stands_in_a_flag() {
+fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
     let desk = Desk::applied();
     let promise: std::sync::Arc<promise::Promise> =
         promise::parse("promise.toml", promise::fixture::SHOP).unwrap().into();

@@ -11,7 +11,7 @@ use fineline::chance::SystemChance;
 use fineline::command::apply;
 use fineline::serve::{Assembly, Parts, serve};
 use fineline::{house, listener, promised};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -69,10 +69,6 @@ impl Answer {
 
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-
-    pub fn location(&self) -> String {
-        self.headers.get(LOCATION).expect("a redirect").to_str().unwrap().to_owned()
     }
 
     /// The value of a hidden field.
@@ -188,12 +184,6 @@ impl House {
     pub fn raw(&self, path: &str, bytes: &[u8]) -> Answer {
         let request = Request::post(self.url(path)).header(AUTHORIZATION, Self::basic(&self.key));
         self.ask(request.body(Full::from(bytes.to_vec())).unwrap())
-    }
-
-    /// With the server key, without a body.
-    pub fn server_get(&self, path: &str) -> Answer {
-        let request = Request::get(self.url(path)).header(AUTHORIZATION, Self::basic(&self.key));
-        self.ask(request.body(Full::default()).unwrap())
     }
 
     pub fn get(&self, path: &str) -> Answer {

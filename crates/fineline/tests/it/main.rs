@@ -1,8 +1,16 @@
 //! The whole system, tested as a whole: one binary, one module per promise we make, one [`house::House`] for all.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod canary;
 mod command_line;
 mod durable;
+mod forgetting;
 mod house;
 mod program;
 mod reference;
