@@ -315,7 +315,7 @@ fn newcomers_are_decided_and_a_new_run_decides_everybody_again() {
 }
 
 #[test]
-fn c16_the_page_shows_the_decision_of_the_mail() {
+fn the_page_shows_the_decision_of_the_mail() {
     let house = House::new(60);
     let key = house.key("shop");
     house.start(1);

@@ -148,7 +148,7 @@ fn kettles() -> (House, Vec<ProfileId>) {
 }
 
 #[test]
-fn c16_candidates_come_with_the_purchase_that_speaks_for_them() {
+fn b14_candidates_come_with_the_purchase_that_speaks_for_them() {
     let (house, people) = kettles();
     let mut follower = Follower::new();
     house.follow(&mut follower);

@@ -48,7 +48,7 @@ fn gather(file: &str, before: &str, people: &mut BTreeMap<String, (Basket, Baske
 }
 
 #[test]
-fn c16_on_a_real_shop_what_goes_together_finds_twice_what_popularity_finds() {
+fn b14_on_a_real_shop_what_goes_together_finds_twice_what_popularity_finds() {
     let mut people = BTreeMap::new();
     if !gather("year-2009-2010.csv.gz", "2010-12-01", &mut people)
         || !gather("year-2010-2011-sales-only.csv.gz", "9999", &mut people)

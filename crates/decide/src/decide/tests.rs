@@ -183,7 +183,7 @@ fn d02_only_what_was_read_is_in_the_trace_and_what_is_in_it_was_read() {
 }
 
 #[test]
-fn c16_a_purchase_shared_by_fewer_than_fifty_falls_to_its_group_and_then_to_what_many_buy() {
+fn b03_a_purchase_shared_by_fewer_than_fifty_falls_to_its_group_and_then_to_what_many_buy() {
     let mut rare = Case { n_kettle: 0, ..Case::default() };
     let choice = rare.decide(&somebody()).unwrap();
     assert_eq!((choice.trace.basis, choice.trace.shared_by, choice.item), (ItemBasis::Group, 120, Some(code("CUP"))));

@@ -31,7 +31,7 @@ fn fitted(people: &[(BTreeSet<ItemCode>, BTreeSet<ItemCode>)]) -> Items {
 }
 
 #[test]
-fn c16_what_goes_together_beats_what_is_popular() {
+fn b14_what_goes_together_beats_what_is_popular() {
     let people = shop(7, 600);
     let judged = evaluate(&fitted(&people), &people, 3);
     assert!(judged.n_people > 500);
