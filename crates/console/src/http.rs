@@ -88,11 +88,14 @@ async fn guard_headers(request: Request, next: Next) -> Response {
     response
 }
 
+/// A browser says where a form came from in `Sec-Fetch-Site`; `Origin` is asked only where that is missing, because with
+/// no referrer it reads "null" also for our own pages.
 fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     let word = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match (word("origin"), word("host")) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, from)| from != host),
-        _ => word("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")),
+    match (word("sec-fetch-site"), word("origin"), word("host")) {
+        (Some(site), _, _) => !matches!(site, "same-origin" | "none"),
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_none_or(|(_, from)| from != host),
+        (None, origin, _) => origin.is_some(),
     }
 }
 

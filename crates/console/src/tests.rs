@@ -151,6 +151,14 @@ async fn a_form_without_its_word_or_from_elsewhere_does_nothing() {
         .body(Body::from(format!("csrf={word}")))
         .unwrap();
     assert_eq!(console.ask(foreign).await.status, StatusCode::FORBIDDEN);
+    let own = Request::post("/leave")
+        .header(header::COOKIE, &cookie)
+        .header("sec-fetch-site", "same-origin")
+        .header(header::ORIGIN, "null")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(format!("csrf={word}")))
+        .unwrap();
+    assert_eq!(console.ask(own).await.status, StatusCode::SEE_OTHER, "a browser without a referrer says origin null");
     assert!(console.vault.snapshot().house_record("campaign/win_back").unwrap().is_none());
 }
 
