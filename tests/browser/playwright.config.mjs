@@ -17,6 +17,6 @@ export default defineConfig({
   },
   projects: [
     { name: 'pages', use: { javaScriptEnabled: true } },
-    { name: 'without scripts', use: { javaScriptEnabled: false }, grep: /without scripts/ },
+    { name: 'plain', use: { javaScriptEnabled: false }, grep: /without scripts/ },
   ],
 });
