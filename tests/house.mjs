@@ -42,10 +42,10 @@ export async function openHouse({ origin = 'http://localhost:4000' } = {}) {
   server.stderr.on('data', (chunk) => (log += chunk));
   await ready(`${url}/readyz`, server, () => log);
 
-  const asServer = (path, body) =>
+  const asServer = (path, body, headers = {}) =>
     fetch(`${url}${path}`, {
       method: body === undefined ? 'GET' : 'POST',
-      headers: { authorization: `Basic ${Buffer.from(`${keys.shop}:`).toString('base64')}`, 'content-type': 'application/json' },
+      headers: { authorization: `Basic ${Buffer.from(`${keys.shop}:`).toString('base64')}`, 'content-type': 'application/json', ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
 
@@ -60,8 +60,8 @@ export async function openHouse({ origin = 'http://localhost:4000' } = {}) {
     async rowsOf(userId) {
       const found = await asServer('/v1/people/lookup', { userId });
       if (found.status === 404) return null;
-      const { id } = await found.json();
-      const answer = await asServer(`/v1/people/${id}`);
+      const { person } = await found.json();
+      const answer = await asServer(`/v1/people/${person}`, undefined, { 'fineline-reason': 'client test' });
       return answer.json();
     },
     async close() {

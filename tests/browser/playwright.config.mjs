@@ -8,7 +8,7 @@ export default defineConfig({
   workers: 1,
   timeout: 60_000,
   reporter: [['list']],
-  globalSetup: './demo.mjs',
+  globalSetup: process.env.FINELINE_NO_DEMO ? undefined : './demo.mjs',
   use: {
     launchOptions: {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

@@ -114,13 +114,13 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-fn inside(console: &Console, headers: &HeaderMap) -> Result<Inside, Response> {
+fn inside(console: &Console, headers: &HeaderMap) -> Result<Inside, Box<Response>> {
     cookie(headers)
         .and_then(|value| console.sessions.find(&console.vault, value))
         .map(|(staff, csrf)| Inside { staff, csrf })
         .ok_or_else(|| {
             let page = Enter { frame: frame(console, None, ""), secret: None };
-            (StatusCode::UNAUTHORIZED, render(&page)).into_response()
+            Box::new((StatusCode::UNAUTHORIZED, render(&page)).into_response())
         })
 }
 
@@ -201,7 +201,7 @@ async fn leave(Shared(console): Shared<Console>, headers: HeaderMap, Form(word):
     let inside = match inside(&console, &headers) {
         Ok(inside) if inside.csrf == word.csrf => inside,
         Ok(_) => return wrong_word(&console),
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     drop(inside);
     if let Some(value) = cookie(&headers) {
@@ -230,21 +230,21 @@ async fn live(Shared(console): Shared<Console>, headers: HeaderMap) -> Response 
         Ok(inside) => {
             render(&LivePage { frame: frame(&console, Some(&inside), "/"), rows: view::live(&console, LIVE_ROWS) })
         }
-        Err(door) => door,
+        Err(door) => *door,
     }
 }
 
 async fn live_rows(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
     match inside(&console, &headers) {
         Ok(_) => render(&LiveRows { rows: view::live(&console, LIVE_ROWS) }),
-        Err(door) => door,
+        Err(door) => *door,
     }
 }
 
 async fn segments(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     let segments = blocking({
         let console = Arc::clone(&console);
@@ -260,7 +260,7 @@ async fn segments(Shared(console): Shared<Console>, headers: HeaderMap) -> Respo
 async fn segment(Shared(console): Shared<Console>, headers: HeaderMap, Path(name): Path<String>) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     let known = SegmentName::parse(&name).is_ok_and(|name| console.promise.segments.contains_key(&name));
     if !known {
@@ -283,7 +283,7 @@ async fn segment(Shared(console): Shared<Console>, headers: HeaderMap, Path(name
 async fn campaigns(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     let campaigns = blocking({
         let console = Arc::clone(&console);
@@ -299,7 +299,7 @@ async fn campaigns(Shared(console): Shared<Console>, headers: HeaderMap) -> Resp
 async fn campaign(Shared(console): Shared<Console>, headers: HeaderMap, Path(name): Path<String>) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     let framed = frame(&console, Some(&inside), "/campaigns");
     let page: Option<CampaignPage> = blocking({
@@ -317,7 +317,7 @@ async fn campaign(Shared(console): Shared<Console>, headers: HeaderMap, Path(nam
 async fn reviews(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     let rows = view::reviews(&console.vault.snapshot());
     let may_review = inside.staff.role.may_review();
@@ -327,7 +327,7 @@ async fn reviews(Shared(console): Shared<Console>, headers: HeaderMap) -> Respon
 async fn log(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     let framed = frame(&console, Some(&inside), "/log");
     let page = blocking({
@@ -363,7 +363,7 @@ async fn turn(
 ) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     if inside.csrf != word.csrf {
         return wrong_word(&console);
@@ -402,7 +402,7 @@ async fn review(
 ) -> Response {
     let inside = match inside(&console, &headers) {
         Ok(inside) => inside,
-        Err(door) => return door,
+        Err(door) => return *door,
     };
     if inside.csrf != word.csrf {
         return wrong_word(&console);
