@@ -1,7 +1,6 @@
 //! The rules of the house as tests: who may depend on whom, who may open what, how files begin, which licences may enter,
 //! and that `docs/capabilities.md` tells the truth. Not a style guide: each rule here keeps a promise that a reader relies on.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot look must fail")]
 
 use serde_json::Value;
@@ -137,7 +136,7 @@ const OPENERS: &[(&str, &[&str], &[&str])] = &[
     (
         "the web framework",
         &["axum::", "use axum"],
-        &["/src/http.rs", "/src/http/", "crates/fineline/src/demo/", "crates/fineline/src/command/serve.rs"],
+        &["/src/http.rs", "/src/http/", "crates/fineline/src/demo/", "crates/fineline/src/serve.rs"],
     ),
     (
         "an outgoing socket",
