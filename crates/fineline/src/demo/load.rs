@@ -10,6 +10,7 @@ use model::{
 };
 use promise::Promise;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use vault::{
     ConsentChange, Identifier, IdentifierKind, Intake, MessageKey, Outcome, Pending, Subject, Vault, VaultError,
 };
@@ -18,6 +19,11 @@ use vault::{
 const BATCH_EVENTS: usize = 250;
 /// Batches and answers on their way at once.
 const UNDER_WAY_MAX: usize = 64;
+
+/// Somebody ended the demonstration while it was being built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("ended while it was being built")]
+pub struct Halted;
 
 /// What was loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,16 +59,17 @@ impl Names {
     }
 }
 
-/// Loads everybody. `asleep` is the zone of the one who is inside quiet hours; `tell` hears how many events are in.
+/// Loads everybody. `asleep` is the zone of the one who is inside quiet hours; `tell` hears how many events are in, and may
+/// end it there.
 ///
 /// # Errors
-/// What the vault says.
+/// What the vault says; [`Halted`] when `tell` ended it.
 pub fn load(
     vault: &Vault,
     promise: &Promise,
     customers: &[Customer],
     asleep: &str,
-    mut tell: impl FnMut(usize),
+    mut tell: impl FnMut(usize) -> ControlFlow<()>,
 ) -> anyhow::Result<Loaded> {
     let names = Names::new()?;
     let today = vault.now().day();
@@ -96,7 +103,9 @@ pub fn load(
                     _ => loaded.n_refused += 1,
                 }
             }
-            tell(loaded.n_kept + loaded.n_refused);
+            if tell(loaded.n_kept + loaded.n_refused).is_break() {
+                return Err(Halted.into());
+            }
         }
     }
 
@@ -239,7 +248,7 @@ mod tests {
         let household = household_with(promise.clone(), Arc::new(crate::clock::SystemClock), Arc::new(Seeded::new(1)));
         let vault = Vault::in_memory(household).unwrap();
         let customers = draw(800, 1);
-        let loaded = load(&vault, &promise, &customers, "Etc/GMT-12", |_| {}).unwrap();
+        let loaded = load(&vault, &promise, &customers, "Etc/GMT-12", |_| ControlFlow::Continue(())).unwrap();
         let n_orders: usize = customers.iter().map(|one| one.orders.len()).sum();
         assert_eq!((loaded.n_kept, loaded.n_refused), (n_orders, 0));
         let lapsed = customers.iter().filter(|one| one.is_lapsed(90));

@@ -25,8 +25,10 @@ use deliver::{BaseUrl, Recipient, Sender};
 use model::{At, CampaignName, Clock, Rng, SourceName, StaffName};
 use promise::Promise;
 use serde::Serialize;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use vault::{EngineKind, Identifier, IdentifierKind, Options, Vault};
 
@@ -97,10 +99,22 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
 
     let rng: Arc<dyn Rng> = Arc::new(SystemChance::default());
     let customers = Arc::new(people::draw(wanted.people, wanted.seed));
-    let built = {
-        let (promise, rng, customers, folder) =
-            (promise.clone(), rng.clone(), customers.clone(), folder.path().to_owned());
-        tokio::task::spawn_blocking(move || build(&folder, &text, promise, rng, &customers, say)).await??
+    let mut stop = std::pin::pin!(stop);
+    let halt = Arc::new(AtomicBool::new(false));
+    let mut building = {
+        let (promise, rng, customers, halt) = (promise.clone(), rng.clone(), customers.clone(), halt.clone());
+        let folder = folder.path().to_owned();
+        tokio::task::spawn_blocking(move || build(&folder, &text, promise, rng, &customers, say, &halt))
+    };
+    let built = tokio::select! {
+        built = &mut building => built??,
+        () = &mut stop => {
+            halt.store(true, Ordering::SeqCst);
+            // It ends at its next look, and closes its house.
+            drop(building.await);
+            folder.close().context("removing the temporary folder")?;
+            return Ok(());
+        }
     };
     let Built { vault, web_key, shop_key, loaded } = built;
     let n_lines = people::n_lines(&customers);
@@ -146,7 +160,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
     let mut failed = None;
     let stop = async {
         tokio::select! {
-            () = stop => {}
+            () = &mut stop => {}
             done = report => failed = done.err(),
         }
     };
@@ -198,17 +212,37 @@ fn build(
     rng: Arc<dyn Rng>,
     customers: &[Customer],
     say: Say,
+    halt: &AtomicBool,
 ) -> anyhow::Result<Built> {
     let n_planted = customers.iter().filter(|customer| customer.story.is_some()).count();
     let (planted, others) = customers.split_at(n_planted);
     let vault = house_for(folder, text, &promise, &rng, planted)?;
+    let filled = fill(&vault, &promise, customers, others, say, halt);
+    if filled.is_err() {
+        vault.close()?;
+    }
+    let (web_key, shop_key, loaded) = filled?;
+    Ok(Built { vault, web_key, shop_key, loaded })
+}
+
+/// Everybody in, everything understood, the campaign started; the two write keys.
+fn fill(
+    vault: &Vault,
+    promise: &Promise,
+    customers: &[Customer],
+    others: &[Customer],
+    say: Say,
+    halt: &AtomicBool,
+) -> anyhow::Result<(String, String, Loaded)> {
+    let goes_on = || if halt.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let key = |name: &str| anyhow::Ok(vault.issue_source_key(&SourceName::parse(name)?, false)?.wait()?);
     let (web_key, shop_key) = (key("web")?, key("shop")?);
     let bar = bar(say, others);
-    let loaded = load::load(&vault, &promise, others, ASLEEP_ZONE, |n| {
+    let loaded = load::load(vault, promise, others, ASLEEP_ZONE, |n| {
         if let Some(bar) = &bar {
             bar.set_position(n as u64);
         }
+        goes_on()
     })?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
@@ -216,16 +250,18 @@ fn build(
     let mut follower = understand::follow::Follower::new();
     // Once more after the last: the audiences are counted when everybody has been served.
     while {
-        let progress = follower.step(&vault, 500)?;
+        let progress = follower.step(vault, 500)?;
         progress.n_left > 0 || progress.is_learnt
-    } {}
-    follower.step(&vault, 500)?;
+    } {
+        anyhow::ensure!(goes_on().is_continue(), load::Halted);
+    }
+    follower.step(vault, 500)?;
     if people::audience(customers) >= promise.guard.smallest_group as usize {
-        order::order(&vault, &promise, &campaign()?, Wish::Start, STAFF)?;
+        order::order(vault, promise, &campaign()?, Wish::Start, STAFF)?;
     } else {
         say.talk("Too few people for a campaign: an audience below the smallest group is refused.");
     }
-    Ok(Built { vault, web_key, shop_key, loaded })
+    Ok((web_key, shop_key, loaded))
 }
 
 /// A house with the people who have a story. Who is left alone is drawn by chance; the house is drawn again until it is none
@@ -249,7 +285,7 @@ fn house_for(
         let vault = Vault::open(&options, household)?;
         apply::review(&vault, &StaffName::parse(STAFF)?)?;
         promised::put(&vault, text)?;
-        load::load(&vault, promise, planted, ASLEEP_ZONE, |_| {})?;
+        load::load(&vault, promise, planted, ASLEEP_ZONE, |_| ControlFlow::Continue(()))?;
         if !is_somebody_left_alone(&vault, promise, planted)? {
             return Ok(vault);
         }

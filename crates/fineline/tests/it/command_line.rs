@@ -167,7 +167,7 @@ fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
     let text = include_str!("../../src/demo/promise.toml").replace("BASE_URL", "http://localhost:4000");
     let shop = promise::parse("demo.toml", &text.replace("QUIET", "21:00-08:00")).unwrap();
     let customers = fineline::demo::people::draw(6, 1);
-    fineline::demo::load::load(&open, &shop, &customers, "Etc/UTC", |_| {}).unwrap();
+    fineline::demo::load::load(&open, &shop, &customers, "Etc/UTC", |_| std::ops::ControlFlow::Continue(())).unwrap();
     open.close().unwrap();
     drop(open);
 

@@ -9,6 +9,7 @@
 
 mod canary;
 mod command_line;
+mod demo;
 mod durable;
 mod forgetting;
 mod house;
