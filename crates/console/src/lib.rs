@@ -3,7 +3,7 @@
 //! They stand on a listener of their own and behind a staff session: `fineline staff invite` makes a single-use link, the
 //! link makes a session ([`session`]). A page shows groups, counts and rules, never a person; counts below the smallest
 //! group are not told. What a page shows is read through the vault and the working rooms, put into a plain view struct in
-//! [`page`], and rendered by a template of the same name.
+//! `page`, and rendered by a template of the same name.
 //!
 //! To add one more page: a view struct in `page.rs`, a template, a route in `http.rs`, a line in the menu, and its row in the
 //! browser tests.

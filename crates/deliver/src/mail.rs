@@ -5,7 +5,7 @@
 //! is no remote image, no tracking address and no pixel: whether a mail was opened is not our business.
 //!
 //! It does not decide what is said (the trace does), does not sign ([`crate::dkim`]) and does not send
-//! ([`crate::egress`]). To add one more link: a field in [`Links`], both templates, and the list in the tests.
+//! ([`crate::egress`]). To add one more link: a field in `Links`, both templates, and the list in the tests.
 
 mod address;
 mod opened;

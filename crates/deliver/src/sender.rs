@@ -24,7 +24,7 @@ pub enum SenderError {
     Control(&'static str),
 }
 
-/// Scheme and host under which our pages are reached ("https://shop.example"): every link of a mail but the offer's.
+/// Scheme and host under which our pages are reached (`https://shop.example`): every link of a mail but the offer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl(Arc<str>);
 

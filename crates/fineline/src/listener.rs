@@ -30,7 +30,7 @@ pub async fn bind(at: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(at).await
 }
 
-/// Serves until `stop` says true, then finishes what is under way for at most [`GRACE`].
+/// Serves until `stop` says true, then finishes what is under way for at most `GRACE`.
 pub async fn serve<S, B>(listener: TcpListener, service: S, connections_max: usize, mut stop: watch::Receiver<bool>)
 where
     S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,

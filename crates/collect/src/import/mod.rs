@@ -2,7 +2,7 @@
 //!
 //! [`mapping`] says what the columns are → [`reader`] turns bytes into lines with row keys → [`run`] makes orders of
 //! lines, commits them chunk by chunk and remembers the [`position`] → [`catalogue`] classes items → [`made_up`] fills
-//! what a demonstration needs → [`totals`] asks the vault what it now holds → [`report`] tells.
+//! what a demonstration needs → [`mod@totals`] asks the vault what it now holds → [`report`] tells.
 //!
 //! To add one more file format: a reader that yields the same [`reader::Record`]s. To add one more key to the mapping:
 //! its raw and typed form in `mapping`, `docs/reference/mapping.md`, and a test that leaves it out.

@@ -5,7 +5,7 @@ use super::call::EVENT_BYTES_MAX;
 use promise::Source;
 use serde_json::{Value, json};
 
-/// The document for one source. `base_url` is where this house is reached ("https://data.shop.example").
+/// The document for one source. `base_url` is where this house is reached (`https://data.shop.example`).
 #[must_use]
 pub fn settings(source: &Source, write_key: &str, base_url: &str) -> Value {
     let (protocol, host) = base_url.split_once("://").unwrap_or(("https", base_url));
