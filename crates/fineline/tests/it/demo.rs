@@ -18,7 +18,6 @@ impl Demo {
     /// Starts it with a temporary folder of its own.
     fn start(people: &str) -> Self {
         let desk = Desk::new();
-        #[expect(clippy::disallowed_methods, reason = "a test makes its own folder")]
         std::fs::create_dir(desk.path("tmp")).unwrap();
         let mut command = desk.command(&["demo", "--people", people, "--port", "0", "--json"]);
         command.env("TMPDIR", desk.path("tmp")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
