@@ -78,3 +78,43 @@ async fn signer(vault: &Vault, domain: &str, selector: &str) -> anyhow::Result<S
     }
     Ok(Signer::load(&vault.snapshot(), domain)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::house::household;
+
+    fn settings(pairs: &[(&'static str, &str)]) -> Settings {
+        let nothing = Path::new("/dev/null");
+        Settings::load(Some(nothing), [], pairs.iter().map(|(name, text)| (*name, (*text).to_owned()))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_relay_brings_two_signing_keys_once_and_a_place_in_the_register() {
+        let promise = std::sync::Arc::new(promise::parse("shop.toml", promise::fixture::SHOP).unwrap());
+        let vault = Vault::in_memory(household(promise.clone())).unwrap();
+        let base = BaseUrl::parse("http://localhost:4000").unwrap();
+        let ask = async |pairs: &[(&'static str, &str)]| mailer(&settings(pairs), &promise, &vault, &base).await;
+
+        assert!(ask(&[]).await.unwrap().is_none(), "without a relay messages wait");
+        let error = ask(&[("relay", "smtp://127.0.0.1:2525")]).await.unwrap_err();
+        assert!(error.to_string().contains("mail_from"), "{error}");
+        let wanted =
+            [("relay", "smtp://127.0.0.1:2525"), ("mail_from", "hello@corner.example"), ("relay_operator", "Post Ltd")];
+        let made = ask(&wanted).await.unwrap().unwrap();
+        let records = made.signer().dns_records().unwrap();
+        assert_eq!(records.len(), 2, "{records:?}");
+        let register = deliver::recipients(&vault.snapshot()).unwrap();
+        assert_eq!(register.first().map(|recipient| recipient.who.as_str()), Some("Post Ltd"));
+        assert_eq!(
+            ask(&wanted).await.unwrap().unwrap().signer().dns_records().unwrap(),
+            records,
+            "the same keys again"
+        );
+
+        let elsewhere = [("relay", "smtp://mail.example:25"), ("mail_from", "hello@corner.example")];
+        assert!(ask(&elsewhere).await.is_err(), "in clear only on this machine");
+        let half = [("relay", "smtps://mail.example"), ("mail_from", "hello@corner.example"), ("relay_user", "shop")];
+        assert!(ask(&half).await.unwrap_err().to_string().contains("belong together"));
+    }
+}

@@ -3,15 +3,16 @@
 use crate::cli::Ground;
 use crate::config::read_text;
 use crate::exit::Exit;
-use crate::house::PROMISE_BYTES_MAX;
+use crate::house::{self, PROMISE_BYTES_MAX};
 use crate::say::Say;
+use collect::import::Mapping;
 use promise::{Report, Style};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Check promise files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Promise files [default: the one of the settings]
+    /// Promise files, or mapping files [default: the promise file of the settings]
     files: Vec<PathBuf>,
     /// How to answer
     #[arg(long, value_name = "FORM", default_value = "human")]
@@ -38,8 +39,7 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let mut n_errors = 0;
     for path in files {
         let text = read_text(path, PROMISE_BYTES_MAX)?;
-        let parsed = promise::parse_with_warnings(&path.display().to_string(), &text);
-        let report = parsed.map_or_else(|report| report, |(_, warnings)| warnings);
+        let report = report(path, &text, ground)?;
         n_errors += report.n_errors();
         if json {
             ground.say.data(report.to_json())?;
@@ -56,6 +56,18 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         ground.say.next("fineline plan");
     }
     Ok(Exit::Fine)
+}
+
+/// Mistakes of a promise file, or of a mapping file under the promise of the settings.
+fn report(path: &Path, text: &str, ground: &Ground) -> anyhow::Result<Report> {
+    let name = path.display().to_string();
+    let is_mapping = toml::from_str::<toml::Table>(text).is_ok_and(|table| table.contains_key("columns"));
+    if is_mapping {
+        let written = house::promise(ground)?;
+        let parsed = Mapping::parse(&name, text, &written.promise);
+        return Ok(parsed.err().unwrap_or(Report { file_name: name, diagnostics: Vec::new() }));
+    }
+    Ok(promise::parse_with_warnings(&name, text).map_or_else(|report| report, |(_, warnings)| warnings))
 }
 
 /// Mistakes as a reader sees them.

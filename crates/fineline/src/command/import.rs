@@ -9,7 +9,6 @@ use crate::house::{self, PROMISE_BYTES_MAX};
 use crate::promised;
 use anyhow::Context;
 use collect::import::{ImportReport, Mapping, Progress, fingerprint, import};
-use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::StaffName;
 use std::fs::File;
@@ -31,7 +30,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub struct Args {
     /// The mapping file: which column is what, under which purpose, what is guarded
     mapping: PathBuf,
-    /// CSV files, also gzipped (.gz)
+    /// CSV files, also gzipped
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Who reviews the mapping, when nobody has yet; stands in the record, signed
@@ -90,10 +89,8 @@ fn load(path: &Path, mapping: &Mapping, ground: &Ground, vault: &Vault) -> anyho
     let file = Counted { file: open(path)?, n_bytes: Arc::default() };
     let n_bytes = file.n_bytes.clone();
     let size = file.file.metadata().map_or(0, |stat| stat.len());
-    let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
-    let reader: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut teller = Teller::new(path, size, n_bytes, ground);
-    let report = import(vault, mapping, &sha256, BufReader::with_capacity(BUFFER_BYTES, reader), &mut |progress| {
+    let report = import(vault, mapping, &sha256, BufReader::with_capacity(BUFFER_BYTES, file), &mut |progress| {
         teller.tell(progress);
         ControlFlow::Continue(())
     });

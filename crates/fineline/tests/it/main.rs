@@ -12,6 +12,7 @@ mod command_line;
 mod demo;
 mod durable;
 mod forgetting;
+mod history;
 mod house;
 mod program;
 mod reference;
