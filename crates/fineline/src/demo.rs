@@ -2,7 +2,7 @@
 //! temporary folder. Nothing outside this machine is contacted, and nothing is left behind.
 //!
 //! Reading order: [`catalogue`] (what is sold) → [`people`] (who bought what, from a seed) → [`shop`] (the shop's own
-//! server) → [`wire`] (how it speaks to Fineline) → [`http`] (its pages, and the inbox) → [`load`] (the history goes in) →
+//! server) → [`http`] (its pages, and the inbox) → [`load`] (the history goes in) →
 //! [`stage`] (from the first to the last minute) → [`lift`] (purchases with a known lift).
 //! It is not a test fixture of the rooms: everything here goes in through their public doors.
 
@@ -14,4 +14,3 @@ pub mod load;
 pub mod people;
 pub mod shop;
 pub mod stage;
-pub mod wire;

@@ -1,5 +1,6 @@
 //! One router out of the rooms' routes, with the limits that hold for all of them, and the program's own routes: alive,
-//! ready, metrics, API description, and for a census the search of its own memory. The only file of the program, beside the demonstration's pages, that names axum.
+//! ready, metrics, API description, and for a census the search of its own memory. The only
+//! file of the program, beside the demonstration's pages, that names axum.
 //!
 //! Requests are traced by route template, never by path: a path could hold a token.
 
@@ -18,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
-use vault::Vault;
 use vault::census::MemoryNeedle;
+use vault::{Pass, Vault};
 
 /// Longest time for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -91,13 +92,35 @@ pub struct MemoryKey {
 /// Most keys in one search of memory.
 const MEMORY_KEYS_MAX: usize = 1_000;
 
-/// `POST /census/memory` on the console's listener: whether keys, given only as hashes, stand in this process's memory.
-/// It tells nobody a key: who asks must know its hash already.
-pub fn census_routes(vault: Vault) -> Router {
-    Router::new().route("/census/memory", post(search_memory)).with_state(Arc::new((vault, Mutex::new(()))))
+/// What a search of memory needs.
+struct Searcher {
+    vault: Vault,
+    pass: Pass,
+    /// One search at a time: each reads all of memory.
+    turn: Mutex<()>,
 }
 
-async fn search_memory(State(one): State<Arc<(Vault, Mutex<()>)>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {
+/// `POST /census/memory` on the console's listener: whether keys, given only as hashes, stand in this process's memory.
+/// It tells nobody a key: who asks must know its hash already, and show the pass that lies in the data folder.
+pub fn census_routes(vault: Vault, pass: Pass) -> Router {
+    let searcher = Arc::new(Searcher { vault, pass, turn: Mutex::new(()) });
+    let is_operator = axum::middleware::from_fn_with_state(searcher.clone(), operator_only);
+    Router::new().route("/census/memory", post(search_memory)).route_layer(is_operator).with_state(searcher)
+}
+
+/// Before a body is read: whoever cannot read the data folder is nobody here.
+async fn operator_only(State(searcher): State<Arc<Searcher>>, request: Request, next: Next) -> Response {
+    let shown =
+        request.headers().get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok()?.strip_prefix("Bearer "));
+    if shown.is_some_and(|token| searcher.pass.admits(token)) {
+        return next.run(request).await;
+    }
+    let says = "show the token of the file `pass` in the data folder, as `fineline census memory` does";
+    ([(header::WWW_AUTHENTICATE, "Bearer")], problem(StatusCode::UNAUTHORIZED, "not_the_operator", says))
+        .into_response()
+}
+
+async fn search_memory(State(searcher): State<Arc<Searcher>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {
     let needles: Option<Vec<MemoryNeedle>> = keys.iter().map(needle).collect();
     let Some(needles) = needles.filter(|needles| needles.len() <= MEMORY_KEYS_MAX) else {
         return problem(
@@ -106,15 +129,15 @@ async fn search_memory(State(one): State<Arc<(Vault, Mutex<()>)>>, Json(keys): J
             "at most 1000 keys, each as salt, first and 64 hex digits",
         );
     };
+    let house = searcher.vault.house().to_string();
     let searched = tokio::task::spawn_blocking(move || {
-        // One search at a time: each reads all of memory.
-        let _turn = one.1.lock().unwrap_or_else(PoisonError::into_inner);
-        one.0.search_own_memory(&needles)
+        let _turn = searcher.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        searcher.vault.search_own_memory(&needles)
     });
     match searched.await {
         Ok(Ok((found, n_bytes))) => {
             let found: Vec<String> = found.iter().map(|whole| hex(whole)).collect();
-            Json(serde_json::json!({ "found": found, "bytes": n_bytes })).into_response()
+            Json(serde_json::json!({ "house": house, "found": found, "bytes": n_bytes })).into_response()
         }
         Ok(Err(_)) | Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "not_searched", "memory cannot be read here"),
     }

@@ -20,6 +20,7 @@ pub mod exit;
 pub mod house;
 pub mod http;
 pub mod listener;
+pub mod loopback;
 pub mod mail;
 pub mod promised;
 pub mod pump;

@@ -10,6 +10,7 @@ use axum::Router;
 use deliver::outbox::Mailer;
 use model::{Clock, Day, Rng};
 use promise::Promise;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
+    /// The listener for staff, and for the operator's census of memory.
+    pub console_at: SocketAddr,
     /// How people reach the public listener, without a slash at the end.
     pub base_url: String,
     /// How mail leaves; without it messages wait.
@@ -76,9 +79,9 @@ impl Assembly {
     /// Puts the rooms together. Opens no socket and starts nothing.
     ///
     /// # Errors
-    /// When a room refuses its settings.
+    /// When a room refuses its settings, or the operator's pass cannot be written.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { vault, promise, clock, rng, base_url, mailer, banner } = parts;
+        let Parts { vault, promise, clock, rng, console_at, base_url, mailer, banner } = parts;
         let live = collect::live::Live::default();
         let collect = Arc::new(collect::State {
             vault: vault.clone(),
@@ -99,7 +102,9 @@ impl Assembly {
             .merge(decide::http::routes(decide))
             .merge(portal::routes(portal));
         let jobs = jobs(&vault, rng, clock, mailer)?;
-        Ok(Self { vault, public, console: console::routes(Arc::new(staff)), jobs, live })
+        let census = census_routes(vault.clone(), vault.issue_pass(console_at)?);
+        let console = console::routes(Arc::new(staff)).merge(census);
+        Ok(Self { vault, public, console, jobs, live })
     }
 }
 
@@ -212,8 +217,7 @@ pub async fn serve(
     let pump = Pump::start(jobs)?;
     let mut broken = pump.broken();
     let public = listener::serve(public, routes, connections_max, stopped.clone());
-    let console =
-        listener::serve(console, guarded(staff_routes.merge(census_routes(vault.clone()))), connections_max, stopped);
+    let console = listener::serve(console, guarded(staff_routes), connections_max, stopped);
     ready.set(true);
     let watch = Stopwatch::start();
     let ends = async {

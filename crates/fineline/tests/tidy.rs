@@ -140,7 +140,7 @@ const OPENERS: &[(&str, &[&str], &[&str])] = &[
     (
         "an outgoing socket",
         &["TcpStream::connect", "AsyncSmtpConnection", "SmtpTransport", "hyper_util::client", "connect_tokio1"],
-        &["crates/deliver/src/egress", "crates/fineline/src/demo/wire.rs", "crates/fineline/src/command/doctor.rs"],
+        &["crates/deliver/src/egress", "crates/fineline/src/loopback.rs", "crates/fineline/src/command/doctor.rs"],
     ),
     (
         "a file",

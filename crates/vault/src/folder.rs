@@ -1,7 +1,7 @@
 //! Responsible for the data folder: its layout, its format version, its lock, and the check that the root key is the
 //! right one, made before anything is written.
 //!
-//! `house` (format, id, root check value) · `lock` · `keys/ring` · `tombstones` · `urgent.log` · `head` · `store/`
+//! `house` (format, id, root check value) · `lock` · `keys/ring` · `tombstones` · `urgent.log` · `head` · `store/` · `pass` (while it is served)
 //!
 //! Deliberately not: what stands in those files. One process holds a folder at a time.
 
@@ -71,6 +71,11 @@ impl Folder {
         let folder = Self { path: path.to_path_buf(), house, _lock: lock(path)? };
         let ring = Ring::open(&folder.ring(), &root, &house)?;
         Ok((folder, ring))
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whose folder this is.

@@ -26,6 +26,7 @@ use model::{
 };
 use promise::{Basis, Retention, RetentionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -54,7 +55,7 @@ pub(crate) struct House {
     closed: AtomicBool,
     head: Option<Head>,
     /// Held until the last reader has gone.
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 /// What holds before the store has it.
@@ -115,7 +116,7 @@ impl House {
             touched: Mutex::default(),
             closed: AtomicBool::new(false),
             head: parts.head,
-            _folder: parts.folder,
+            folder: parts.folder,
             household: parts.household,
         }
     }
@@ -126,6 +127,11 @@ impl House {
 
     pub(crate) fn rng(&self) -> &dyn Rng {
         self.household.rng.as_ref()
+    }
+
+    /// The data folder; `None` in memory.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.folder.as_ref().map(Folder::path)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

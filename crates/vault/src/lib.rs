@@ -9,7 +9,7 @@
 //! `narrow` (urgent commands) and `commit` (the one writer, a file per command) → `house` (what is open) and `state` (what
 //! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
 //! → `engine` and `disk` (where) → `chain`, `log`, `statement`, [`receipt`] (proof) → `commit::erase`, `commit::rotate`,
-//! [`census`] (forgetting) → `open` (how a house begins).
+//! [`census`] (forgetting) → `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
 //! no HTTP.
@@ -32,6 +32,7 @@ mod lift;
 mod log;
 mod narrow;
 mod open;
+pub mod pass;
 pub mod permit;
 mod person;
 mod pressure;
@@ -55,6 +56,7 @@ mod vectors;
 mod wish;
 
 pub use error::VaultError;
+pub use pass::Pass;
 pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use record::*;
@@ -447,7 +449,18 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn close(&self) -> Result<(), VaultError> {
+        if let Some(data) = self.inner.house.data() {
+            Pass::withdraw(data)?;
+        }
         send(self, Command::Close)?.wait()
+    }
+
+    /// Lets whoever reads the data folder prove it to the process that serves it at this address, until it is closed.
+    ///
+    /// # Errors
+    /// [`VaultError::File`].
+    pub fn issue_pass(&self, at: std::net::SocketAddr) -> Result<Pass, VaultError> {
+        Pass::issue(&self.inner.house, at)
     }
 
     /// Makes a key for a source: `fl_pub_…` for browsers, `fl_sec_…` for servers and files; only a blind token of it is

@@ -1,9 +1,10 @@
-//! `fineline census note` and `census search`: whether a person is still anywhere after an erasure. `note` writes down what
-//! somebody who kept the old disk would have; `search` uses every key that can be found, and looks through every byte.
+//! `fineline census note`, `census search` and `census memory`: whether a person is still anywhere after an erasure. `note`
+//! writes down what somebody who kept the old disk would have; `search` uses every key that can be found, and looks through
+//! every byte; `memory` asks the serving process to look for the person's keys in itself.
 //!
-//! Both hold the data folder's lock, so the committer stands still while the store is copied. Out of reach, and said so:
-//! blocks of the disk that no file names any more, and freed memory. The memory of a serving process is searched by itself:
-//! the notes hold the person's keys as hashes, ready for `POST /census/memory` on the console's listener.
+//! The first two hold the data folder's lock, so the committer stands still while the store is copied. The third opens
+//! nothing: it reads the pass of the serving process and sends keys as hashes. Out of reach, and said so: blocks of the
+//! disk that no file names any more, and freed memory.
 
 use crate::chance::SystemChance;
 use crate::cli::Ground;
@@ -12,6 +13,7 @@ use crate::desk::Whom;
 use crate::exit::{Exit, Failure};
 use crate::house;
 use crate::http::{MemoryKey, hex};
+use crate::loopback::Loopback;
 use anyhow::Context;
 use model::{FactName, ProfileId, Rng, Value};
 use promise::{Artefact, ArtefactKind};
@@ -19,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use vault::Vault;
 use vault::census::{Census, Finding, Needle, Notes, Reach, Searched, search};
+use vault::{Pass, Vault};
 
 /// Largest notes file, in bytes.
 const NOTES_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -29,6 +31,9 @@ const EVENTS_MAX: usize = 10_000;
 /// Findings shown.
 const SHOWN_MAX: usize = 50;
 
+/// What a process cannot see of itself.
+const MEMORY_OUT_OF_REACH: [&str; 3] = ["freed memory that held values", "memory swapped to a disk", "registers"];
+
 /// What can be asked.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -36,6 +41,8 @@ pub enum Command {
     Note(NoteArgs),
     /// After it: try every key that can be found, and search every byte
     Search(SearchArgs),
+    /// Ask the running server whether the person's keys stand in its memory
+    Memory(MemoryArgs),
 }
 
 /// Of whom.
@@ -59,6 +66,14 @@ pub struct SearchArgs {
     folders: Vec<PathBuf>,
 }
 
+/// Of whom.
+#[derive(Debug, clap::Args)]
+pub struct MemoryArgs {
+    /// What `census note` wrote
+    #[arg(long, value_name = "FILE")]
+    notes: PathBuf,
+}
+
 /// The notes as a file.
 #[derive(Serialize, Deserialize)]
 struct NotesFile {
@@ -67,6 +82,25 @@ struct NotesFile {
     words: Vec<Word>,
     /// For `POST /census/memory` of the serving process.
     memory: Vec<MemoryKey>,
+}
+
+impl NotesFile {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = read_text(path, NOTES_BYTES_MAX)?;
+        serde_json::from_str(&text).map_err(|_| Failure::usage("this is not what `census note` wrote"))
+    }
+
+    fn check_house(&self, house: &str) -> anyhow::Result<()> {
+        if self.house == house { Ok(()) } else { Err(Failure::usage("these notes are of another house")) }
+    }
+}
+
+/// What the serving process answers.
+#[derive(Deserialize)]
+struct MemorySearched {
+    house: String,
+    found: Vec<String>,
+    bytes: u64,
 }
 
 /// A word of the person. Words that others share (item codes) are looked for in the person's records only.
@@ -80,11 +114,12 @@ struct Word {
 /// Does it.
 ///
 /// # Errors
-/// A house that is being served, notes that cannot be read or written.
+/// A house that is being served (for `memory`: that is not), notes that cannot be read or written.
 pub fn run(command: Command, ground: &Ground) -> anyhow::Result<Exit> {
     match command {
         Command::Note(args) => note(&args, ground),
         Command::Search(args) => look(&args, ground),
+        Command::Memory(args) => memory(&args, ground),
     }
 }
 
@@ -92,7 +127,8 @@ fn note(args: &NoteArgs, ground: &Ground) -> anyhow::Result<Exit> {
     house::with(ground, |vault, _| {
         let person = args.whom.find(vault)?;
         let words = words(vault, person)?;
-        let census = begin(ground, &[])?;
+        let opened = begin(ground, &[])?;
+        let census = &opened.census;
         let notes = census.note(&person)?;
         let reach = census.reach(&notes, &needles(&words, |_| true));
         let n_words = words.len();
@@ -110,20 +146,20 @@ fn note(args: &NoteArgs, ground: &Ground) -> anyhow::Result<Exit> {
             "{} holds {n_words} of the person's words: destroy it after the census",
             args.notes.display()
         ));
-        ground.say.next("fineline person erase --now, fineline key rotate, then fineline census search --notes FILE");
+        ground.say.next(
+            "fineline person erase --now, fineline key rotate, then fineline census search --notes FILE; \
+             with the server on, fineline census memory --notes FILE",
+        );
         Ok(if reach.out_of_reach.is_empty() { Exit::Fine } else { Exit::Findings })
     })
 }
 
 fn look(args: &SearchArgs, ground: &Ground) -> anyhow::Result<Exit> {
-    let text = read_text(&args.notes, NOTES_BYTES_MAX)?;
-    let file: NotesFile =
-        serde_json::from_str(&text).map_err(|_| Failure::usage("this is not what `census note` wrote"))?;
+    let file = NotesFile::read(&args.notes)?;
     house::with(ground, |vault, _| {
-        if file.house != vault.house().to_string() {
-            return Err(Failure::usage("these notes are of another house"));
-        }
-        let census = begin(ground, &args.folders)?;
+        file.check_house(&vault.house().to_string())?;
+        let opened = begin(ground, &args.folders)?;
+        let census = &opened.census;
         let reach = census.reach(&file.notes, &needles(&file.words, |_| true));
         let mut folders = vec![ground.settings.data()];
         folders.extend(args.folders.iter().cloned());
@@ -132,7 +168,7 @@ fn look(args: &SearchArgs, ground: &Ground) -> anyhow::Result<Exit> {
         let searched = search(&folders, &searched_for)?;
         let found = !reach.reached.is_empty() || searched.n_findings > 0;
         let complete = searched.unread.is_empty() && census.unread.is_empty();
-        ground.say.answer(&machine(&reach, &searched), human(&census, &reach, &searched))?;
+        ground.say.answer(&machine(&reach, &searched), human(census, &reach, &searched))?;
         ground
             .say
             .talk("out of reach of this search: freed blocks of the disk, freed memory, and copies held elsewhere");
@@ -140,17 +176,50 @@ fn look(args: &SearchArgs, ground: &Ground) -> anyhow::Result<Exit> {
     })
 }
 
+/// Asks the process that serves the data folder. Nothing of the data folder is read but its pass.
+fn memory(args: &MemoryArgs, ground: &Ground) -> anyhow::Result<Exit> {
+    let file = NotesFile::read(&args.notes)?;
+    if file.memory.is_empty() {
+        return Err(Failure::usage("these notes hold no key of the person: nothing could be found by them"));
+    }
+    let data = ground.settings.data();
+    let pass = Pass::read(&data)?;
+    let pass = pass.with_context(|| format!("nobody serves {}: start `fineline serve` first", data.display()))?;
+    let server = Loopback::with_token(pass.at, pass.token())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(server.post("/census/memory", &serde_json::to_value(&file.memory)?));
+    let (status, answer) = asked.with_context(|| format!("no server answers at {}", pass.at))?;
+    let searched: Option<MemorySearched> = serde_json::from_value(answer).ok();
+    let searched =
+        searched.with_context(|| format!("the server at {} did not search: it answered {status}", pass.at))?;
+    file.check_house(&searched.house)?;
+    let (n_keys, n_found) = (file.memory.len(), searched.found.len());
+    let machine = serde_json::json!({ "keys": n_keys, "found": n_found, "bytes": searched.bytes, "out_of_reach": MEMORY_OUT_OF_REACH });
+    let found = if n_found == 0 { "none".to_owned() } else { format!("{n_found} FOUND") };
+    ground.say.answer(
+        &machine,
+        format!("keys of the person: {n_keys} looked for, {found}\nmemory: {} bytes searched\n", searched.bytes),
+    )?;
+    ground.say.talk(format!("out of reach of this search: {}", MEMORY_OUT_OF_REACH.join(", ")));
+    Ok(if n_found == 0 { Exit::Fine } else { Exit::Findings })
+}
+
+/// A census with the copy that its engine reads.
+struct Opened {
+    census: Census,
+    // The last field: the files go when the engine has let go of them.
+    _copy: tempfile::TempDir,
+}
+
 /// Every key that can be found, and a copy of the store.
-fn begin(ground: &Ground, also: &[PathBuf]) -> anyhow::Result<Census> {
+fn begin(ground: &Ground, also: &[PathBuf]) -> anyhow::Result<Opened> {
     let data = ground.settings.data();
     let folders: Vec<PathBuf> = std::iter::once(data.clone()).chain(also.iter().cloned()).collect();
     let mut census = Census::begin(&data, &ground.settings.root(), &folders)?;
     let copy = tempfile::tempdir().context("making a temporary folder")?;
     copy_folder(&data.join("store"), copy.path()).context("copying the store")?;
     census.read_store(ground.settings.engine()?, copy.path())?;
-    // The engine holds its files open; the names may go.
-    drop(copy);
-    Ok(census)
+    Ok(Opened { census, _copy: copy })
 }
 
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {

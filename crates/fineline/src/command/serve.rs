@@ -84,6 +84,7 @@ async fn live(ground: &Ground, vault: Vault, promise: Arc<promise::Promise>) -> 
         promise,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemChance::default()),
+        console_at: console.local_addr()?,
         base_url: base_url.clone(),
         mailer,
         banner: None,

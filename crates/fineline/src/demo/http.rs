@@ -4,7 +4,7 @@ use super::catalogue::{self, Gift, SHELVES, Shelf};
 use super::drawing;
 use super::people::Story;
 use super::shop::{Visit, order_completed, pounds};
-use super::wire::ShopServer;
+use crate::loopback::Loopback;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Form, Path, State};
@@ -39,7 +39,7 @@ pub struct LiveRow {
 /// What the shop's pages need.
 pub struct Stage {
     /// The shop's own server.
-    pub server: ShopServer,
+    pub server: Loopback,
     /// What was mailed.
     pub inbox: Arc<Inbox>,
     /// The key that the pages send with.

@@ -5,8 +5,8 @@
 use super::catalogue;
 use super::people::Customer;
 use super::shop::order_completed;
-use super::wire::ShopServer;
 use crate::command::campaign::machine;
+use crate::loopback::Loopback;
 use anyhow::Context;
 use decide::order;
 use deliver::sink::Inbox;
@@ -58,7 +58,7 @@ pub async fn run(
     promise: &Promise,
     customers: &[Customer],
     inbox: &Inbox,
-    server: &ShopServer,
+    server: &Loopback,
 ) -> anyhow::Result<Outcome> {
     sent(vault, &trial.campaign).await?;
     let mailed: BTreeSet<String> = inbox.mails().iter().flat_map(|mail| mail.to.iter().cloned()).collect();

@@ -5,10 +5,10 @@ use super::http::{LiveRow, Stage};
 use super::lift::{self, Outcome};
 use super::load::{self, Loaded};
 use super::people::{self, Customer, Story};
-use super::wire::ShopServer;
 use crate::chance::SystemChance;
 use crate::clock::{Stopwatch, SystemClock};
 use crate::command::apply;
+use crate::loopback::Loopback;
 use crate::say::Say;
 use crate::serve::{self, Assembly, Parts};
 use crate::{house, listener, promised};
@@ -126,12 +126,13 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
     ));
 
     let (mailer, inbox, mailbox) = post(&vault, &promise, &base).await?;
-    let server = ShopServer::new(public.local_addr()?, &shop_key)?;
+    let server = Loopback::with_key(public.local_addr()?, &shop_key)?;
     let assembly = Assembly::new(Parts {
         vault: vault.clone(),
         promise: promise.clone(),
         clock: Arc::new(SystemClock),
         rng: rng.clone(),
+        console_at: console.local_addr()?,
         base_url: base.clone(),
         mailer: Some(mailer),
         banner: Some(format!(

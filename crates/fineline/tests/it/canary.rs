@@ -3,7 +3,7 @@
 use crate::durable::serve;
 use crate::house::House;
 use crate::program::Desk;
-use fineline::demo::wire::ShopServer;
+use fineline::loopback::Loopback;
 use http::StatusCode;
 use serde_json::json;
 use std::io::Read;
@@ -20,8 +20,8 @@ fn no_value_of_a_person_stands_in_the_log_at_its_loudest() {
     let (mut child, at) = serve(&desk, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let metrics = runtime.block_on(async {
-        let good = ShopServer::new(at, &key).unwrap();
-        let bad = ShopServer::new(at, &format!("fl_sec_{CANARY}")).unwrap();
+        let good = Loopback::with_key(at, &key).unwrap();
+        let bad = Loopback::with_key(at, &format!("fl_sec_{CANARY}")).unwrap();
         let order = |user: &str| {
             json!({
                 "type": "track", "event": "Order Completed", "userId": user, "messageId": format!("{CANARY}-1"),

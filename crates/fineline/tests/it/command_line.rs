@@ -1,6 +1,8 @@
 //! What a newcomer types: exit codes, data on stdout, talk on stderr, and a house that refuses what it must not open.
 
+use crate::durable::serve;
 use crate::program::Desk;
+use serde_json::json;
 
 #[test]
 fn a_newcomer_gets_from_nothing_to_a_promise_in_force() {
@@ -190,6 +192,31 @@ fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
     let searched = desk.run(&["census", "search", "--notes", "notes.json"]);
     assert_eq!(searched.code, 1, "control: a living person is in reach\n{}", searched.out);
 
+    let memory = ["census", "memory", "--notes", "notes.json", "--json"];
+    desk.run(&memory).failed(5, "nobody serves");
+    // Living, but at rest: opened when the server starts, and wiped. Searching twice finds what searching itself leaves.
+    let (mut server, _) = serve(&desk, &[]);
+    for _ in 0..2 {
+        let searched = desk.run(&memory).fine().json();
+        assert_eq!((searched["keys"].as_u64() >= Some(2), &searched["found"]), (true, &json!(0)), "{searched}");
+        assert!(searched["bytes"].as_u64() > Some(1_000_000), "{searched}");
+    }
+    // Control: 32 bytes that every serving process holds.
+    let pass = vault::Pass::read(&desk.path("data")).unwrap().unwrap();
+    let held = vault::census::MemoryNeedle::new(7, pass.token().as_bytes().first_chunk().unwrap());
+    let mut notes: serde_json::Value = serde_json::from_str(&desk.read("notes.json")).unwrap();
+    notes["memory"] = json!([{ "salt": 7, "first": held.first, "whole": fineline::http::hex(&held.whole) }]);
+    desk.write("control.json", &notes.to_string());
+    let control = desk.run(&["census", "memory", "--notes", "control.json"]);
+    assert_eq!(control.code, 1, "control: {control:?}");
+    assert!(control.out.contains("1 FOUND") && control.err.contains("out of reach"), "{control:?}");
+    notes["house"] = json!("house_of_somebody_else");
+    desk.write("control.json", &notes.to_string());
+    desk.run(&["census", "memory", "--notes", "control.json"]).failed(2, "another house");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    desk.run(&memory).failed(5, "no server answers");
+
     run(&["person", "erase", "--now"], "mia\n").failed(2, "--yes");
     let erased = run(&["person", "erase", "--now", "--yes"], "mia\n").fine();
     desk.write("receipt.json", &erased.out);
@@ -201,7 +228,11 @@ fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
     desk.run(&["key", "rotate"]).fine();
     let searched = desk.run(&["census", "search", "--notes", "notes.json", "--json"]);
     assert_eq!(searched.json()["reach"]["words_reached"], 0, "{}", searched.out);
-    assert_eq!(searched.json()["where"], serde_json::json!([]), "{}", searched.out);
+    assert_eq!(searched.json()["where"], json!([]), "{}", searched.out);
     searched.fine();
     run(&["person", "show"], "mia\n").failed(1, "nobody is known");
+    let (mut server, _) = serve(&desk, &[]);
+    assert_eq!(desk.run(&memory).fine().json()["found"], 0);
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

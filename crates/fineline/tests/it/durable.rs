@@ -1,7 +1,7 @@
 //! What was acknowledged is there: also when the process is killed in the middle of it.
 
 use crate::program::Desk;
-use fineline::demo::wire::ShopServer;
+use fineline::loopback::Loopback;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -46,7 +46,7 @@ fn a_killed_house_has_everything_it_acknowledged() {
 }
 
 async fn send_until_killed(child: &mut Child, at: SocketAddr, key: &str, round: u32) -> BTreeSet<String> {
-    let server = ShopServer::new(at, key).unwrap();
+    let server = Loopback::with_key(at, key).unwrap();
     let taken = Arc::new(Mutex::new(BTreeSet::new()));
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {

@@ -126,6 +126,7 @@ impl House {
             promise: promise.clone(),
             clock: clock.clone(),
             rng: Arc::new(SystemChance::default()),
+            console_at: staff.local_addr().unwrap(),
             base_url: base.clone(),
             mailer: Some(mailer),
             banner: None,
@@ -177,6 +178,12 @@ impl House {
 
     fn post_with(&self, key: &str, path: &str, body: &Value) -> Answer {
         let request = Request::post(self.url(path)).header(AUTHORIZATION, Self::basic(key));
+        self.ask(request.header(CONTENT_TYPE, "application/json").body(Full::from(body.to_string())).unwrap())
+    }
+
+    /// On the listener for staff, as whoever holds this token.
+    pub fn post_as_operator(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let request = Request::post(format!("{}{path}", self.console)).header(AUTHORIZATION, format!("Bearer {token}"));
         self.ask(request.header(CONTENT_TYPE, "application/json").body(Full::from(body.to_string())).unwrap())
     }
 

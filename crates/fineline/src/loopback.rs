@@ -1,5 +1,5 @@
-//! The made-up shop's own server speaking to Fineline as any shop would: over HTTP on the loopback, with a server key.
-//! The only outgoing socket of the demonstration besides the mail to its own sink.
+//! Speaking HTTP to a listener of this machine: as the made-up shop's own server with a server key, and as the operator
+//! with the pass of a serving process. It goes nowhere but to the loopback; what mail carries leaves through `deliver`.
 
 use anyhow::Context;
 use base64::Engine;
@@ -21,29 +21,40 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// The shop's server. Clones share their connections.
+/// One who asks. Clones share their connections.
 #[derive(Clone)]
-pub struct ShopServer {
+pub struct Loopback {
     client: Client<HttpConnector, Full<Bytes>>,
     base: Arc<str>,
     authorization: Arc<str>,
 }
 
-impl std::fmt::Debug for ShopServer {
+impl std::fmt::Debug for Loopback {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ShopServer({})", self.base)
+        write!(f, "Loopback({})", self.base)
     }
 }
 
-impl ShopServer {
-    /// Speaks to the listener at a loopback address, with this server key.
+impl Loopback {
+    /// Asks with a server key, as the shop's server does.
     ///
     /// # Errors
-    /// When the address is not on this machine: the demonstration contacts nothing else.
-    pub fn new(at: SocketAddr, key: &str) -> anyhow::Result<Self> {
-        anyhow::ensure!(at.ip().is_loopback(), "the demonstration speaks to this machine only");
+    /// When the address is not on this machine.
+    pub fn with_key(at: SocketAddr, key: &str) -> anyhow::Result<Self> {
+        Self::new(at, &format!("Basic {}", STANDARD.encode(format!("{key}:"))))
+    }
+
+    /// Asks with a bearer token.
+    ///
+    /// # Errors
+    /// When the address is not on this machine.
+    pub fn with_token(at: SocketAddr, token: &str) -> anyhow::Result<Self> {
+        Self::new(at, &format!("Bearer {token}"))
+    }
+
+    fn new(at: SocketAddr, authorization: &str) -> anyhow::Result<Self> {
+        anyhow::ensure!(at.ip().is_loopback(), "{at} is not on this machine's loopback");
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let authorization = format!("Basic {}", STANDARD.encode(format!("{key}:")));
         Ok(Self { client, base: format!("http://{at}").into(), authorization: authorization.into() })
     }
 
