@@ -132,9 +132,10 @@ pub(crate) struct CampaignsPage {
     pub campaigns: Vec<CampaignRow>,
 }
 
-/// The report: one sentence, interval, table, sample-ratio check.
+/// The report, when both groups are large enough: interval, table, sample-ratio check.
 pub(crate) struct ReportView {
-    pub sentence: String,
+    pub sent: String,
+    pub basis: Vec<(String, String)>,
     pub figure: String,
     pub rows: Vec<[String; 5]>,
     pub interval: String,
@@ -150,12 +151,11 @@ pub(crate) struct CampaignPage {
     pub campaign: CampaignRow,
     pub offers: Vec<(String, String, String)>,
     pub hold_out: String,
-    pub sent: String,
+    pub sentence: String,
     pub reduced: String,
     pub report: Option<ReportView>,
     pub refused: Vec<(String, String)>,
     pub waiting: Vec<(String, String)>,
-    pub basis: Vec<(String, String)>,
     pub may_run: bool,
     pub problem: Option<String>,
 }

@@ -135,6 +135,8 @@ async fn every_page_opens_for_staff() {
     let segment = console.get("/segments/lapsed", &cookie).await;
     assert!(segment.text.contains("fewer than 50"), "an empty segment is not told as 0 people");
     assert!(segment.text.contains("promise.toml:"));
+    let campaign = console.get("/campaigns/win_back", &cookie).await;
+    assert!(campaign.text.contains("Too few to say") && !campaign.text.contains("messages sent"), "{}", campaign.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use collect::live::LiveWord;
 use decide::records::State;
 use model::At;
 use promise::{ArtefactKind, CampaignPlan, ChannelKind, SegmentPlan};
-use std::collections::BTreeMap;
+use understand::lift::{self, Count, Counts, ToldArm, Trial};
 use vault::{CampaignNumbers, Snapshot, VaultError};
 
 /// "17:32:08" of an instant, UTC.
@@ -108,7 +108,6 @@ pub(crate) fn campaign_row(snapshot: &Snapshot, plan: &CampaignPlan) -> Campaign
 }
 
 pub(crate) fn campaign(state: &Console, snapshot: &Snapshot, plan: &CampaignPlan, frame: Frame) -> CampaignPage {
-    let floor = state.promise.guard.smallest_group;
     let row = campaign_row(snapshot, plan);
     let artefact = state.promise.artefact(ArtefactKind::Campaign, plan.name.as_str());
     let numbers = artefact.map(|artefact| snapshot.campaign_numbers(artefact.id));
@@ -117,26 +116,22 @@ pub(crate) fn campaign(state: &Console, snapshot: &Snapshot, plan: &CampaignPlan
         Some(Err(refusal)) => (CampaignNumbers::default(), Some(refusal.sentence())),
         None => (CampaignNumbers::default(), None),
     };
+    let report = lift::report(&numbers, plan.hold_out_permille, state.promise.guard.smallest_group);
     let offers = plan
         .offers
         .iter()
         .filter_map(|name| state.promise.offers.get(name))
         .map(|offer| (offer.name.to_string(), offer.says.clone(), offer.why.clone()))
         .collect();
-    let counted = |counts: &BTreeMap<String, u64>| {
-        counts.iter().map(|(word, number)| (spoken(word), told(above(*number, floor), floor))).collect::<Vec<_>>()
-    };
     let may_run = frame.staff.as_ref().is_some_and(|staff| staff.role.may_run_campaigns());
-    let enough = numbers.n_treated + numbers.n_held_out >= u64::from(floor);
     CampaignPage {
         offers,
         hold_out: format!("{} %", f64::from(plan.hold_out_permille) / 10.0),
-        sent: told(above(numbers.n_sent, floor), floor),
-        reduced: told(above(numbers.n_reduced, floor), floor),
-        report: enough.then(|| report(&numbers, plan)),
-        refused: counted(&numbers.refused),
-        waiting: counted(&numbers.waiting),
-        basis: counted(&numbers.basis),
+        sentence: report.sentence,
+        reduced: counted(report.reduced),
+        refused: each(&report.refused),
+        waiting: each(&report.waiting),
+        report: report.trial.as_ref().map(|trial| shown(trial, plan)),
         may_run,
         problem: refusal,
         campaign: row,
@@ -153,31 +148,36 @@ const fn state_word(state: State) -> &'static str {
     }
 }
 
-/// A count, when it may be told: nothing at all, or at least the floor.
-fn above(number: u64, floor: u32) -> Option<u64> {
-    (number == 0 || number >= u64::from(floor)).then_some(number)
+fn counted(count: Count) -> String {
+    match count {
+        Count::Exactly(n) => grouped(n),
+        Count::About(n) => format!("about {}", grouped(n)),
+        Count::Fewer(_) => count.to_string(),
+    }
 }
 
-fn report(numbers: &CampaignNumbers, plan: &CampaignPlan) -> ReportView {
-    let report = understand::lift::report(numbers, plan.hold_out_permille);
-    let [goals, goals_alone] = numbers.n_goals;
-    let row = |name: &str, arm: understand::lift::Arm, goals: u64| {
+fn each(counts: &Counts) -> Vec<(String, String)> {
+    counts.iter().map(|(word, count)| (spoken(word), counted(*count))).collect()
+}
+
+fn shown(trial: &Trial, plan: &CampaignPlan) -> ReportView {
+    let row = |name: &str, arm: &ToldArm| {
         [
             name.to_owned(),
             grouped(arm.n_people),
-            grouped(arm.n_buyers),
-            format!("{:.1}", arm.share() * 1_000.0),
-            grouped(goals),
+            counted(arm.buyers),
+            format!("{:.1}", arm.share * 1_000.0),
+            counted(arm.goals),
         ]
     };
-    let (figure, interval) = match (report.lift, report.interval) {
+    let (figure, interval) = match (trial.lift, trial.interval) {
         (Some(lift), Some((low, high))) if high.is_finite() => (
             chart::interval(low * 100.0, lift * 100.0, high * 100.0),
             format!("95 % interval of the difference: {:+.1} % to {:+.1} %.", low * 100.0, high * 100.0),
         ),
         _ => (String::new(), "There is no interval yet: too few people bought.".to_owned()),
     };
-    let ratio = report.sample_ratio;
+    let ratio = trial.sample_ratio;
     let sample_ratio = if ratio.is_fine {
         format!("Sample-ratio check: fine (p = {:.3}). The groups have the sizes that were promised.", ratio.p)
     } else {
@@ -187,9 +187,10 @@ fn report(numbers: &CampaignNumbers, plan: &CampaignPlan) -> ReportView {
         )
     };
     ReportView {
-        sentence: report.sentence,
         figure,
-        rows: vec![row("heard from us", report.treated, goals), row("left alone", report.held_out, goals_alone)],
+        rows: vec![row("heard from us", &trial.treated), row("left alone", &trial.held_out)],
+        sent: counted(trial.sent),
+        basis: each(&trial.basis),
         interval,
         sample_ratio,
         sample_ratio_is_bad: !ratio.is_fine,

@@ -1,4 +1,9 @@
-//! What a campaign changed: buyers among those it was sent to against those left alone, as one honest sentence.
+//! What a campaign changed: buyers among those it was sent to against those left alone, as one honest sentence. The one
+//! place that turns a campaign's numbers into what a page, a command or a machine may tell.
+//!
+//! Nothing is told of an arm below the smallest group, nor of the other one, from which it could be worked out. A part
+//! below it is "fewer than 50", and the parts beside it are told in round fifties, so that no difference gives it away.
+//! Shares are told of arms that are large enough, however few bought.
 //!
 //! The relative lift is the ratio of two shares of buyers, minus one. Its 95 % interval inverts the score test for a ratio
 //! of two proportions (Miettinen and Nurminen, "Comparative analysis of two rates", Statistics in Medicine 4, 1985): it
@@ -9,6 +14,7 @@
 //! It looks at counts only, and at nobody. It does not correct for looking every day: the sentence is to be believed once
 //! the goal's days have passed for everybody.
 
+use std::collections::BTreeMap;
 use vault::CampaignNumbers;
 
 /// Two-sided 5 % point of the normal distribution.
@@ -20,17 +26,15 @@ const RATIO_MAX: f64 = 1e6;
 
 /// One arm of the trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arm {
-    /// People.
-    pub n_people: u64,
+struct Arm {
+    n_people: u64,
     /// Of them, with at least one goal event within the goal's days.
-    pub n_buyers: u64,
+    n_buyers: u64,
 }
 
 impl Arm {
     /// Share of buyers, 0 to 1; 0 of nobody.
-    #[must_use]
-    pub fn share(self) -> f64 {
+    fn share(self) -> f64 {
         if self.n_people == 0 { 0.0 } else { real(self.n_buyers) / real(self.n_people) }
     }
 }
@@ -57,28 +61,171 @@ pub struct SampleRatio {
     pub is_fine: bool,
 }
 
-/// The report.
+/// A count as it may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// None, or at least the smallest group.
+    Exactly(u64),
+    /// To the nearest multiple of the smallest group.
+    About(u64),
+    /// Somebody, but fewer than the smallest group, which is given.
+    Fewer(u64),
+}
+
+impl Count {
+    fn of(n: u64, floor: u64) -> Self {
+        if n == 0 || n >= floor { Self::Exactly(n) } else { Self::Fewer(floor) }
+    }
+
+    /// For machines: a number, a text that begins with "about", or null for fewer than the smallest group.
+    #[must_use]
+    pub fn machine(self) -> serde_json::Value {
+        match self {
+            Self::Exactly(n) => n.into(),
+            Self::About(_) => self.to_string().into(),
+            Self::Fewer(_) => serde_json::Value::Null,
+        }
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(n) => f.pad(&n.to_string()),
+            Self::About(n) => f.pad(&format!("about {n}")),
+            Self::Fewer(floor) => f.pad(&format!("fewer than {floor}")),
+        }
+    }
+}
+
+/// Counts by reason or basis.
+pub type Counts = BTreeMap<String, Count>;
+
+/// One arm as it may be told: at least the smallest group.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct ToldArm {
+    /// People.
+    pub n_people: u64,
+    /// Of them, with a goal event.
+    pub buyers: Count,
+    /// Goal events.
+    pub goals: Count,
+    /// Share of buyers, 0 to 1.
+    pub share: f64,
+}
+
+/// The trial, when both arms may be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
     /// Those it was for.
-    pub treated: Arm,
+    pub treated: ToldArm,
     /// Those left alone.
-    pub held_out: Arm,
+    pub held_out: ToldArm,
+    /// Of the treated: a message went out.
+    pub sent: Count,
+    /// What the item rests on, for the treated.
+    pub basis: Counts,
     /// Relative lift (0.14 = +14 %); `None` while nobody held out has bought.
     pub lift: Option<f64>,
-    /// 95 % interval of the lift; an end may be infinite. `None` while an arm is empty or nobody has bought.
+    /// 95 % interval of the lift; an end may be infinite. `None` while nobody has bought.
     pub interval: Option<(f64, f64)>,
     /// What follows.
     pub finding: Finding,
     /// Whether the arms are what they should be.
     pub sample_ratio: SampleRatio,
-    /// All of it in one sentence.
-    pub sentence: String,
 }
 
-/// Reports on a campaign that holds out `hold_out_permille` thousandths of its audience.
+/// The report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// All of it in one sentence.
+    pub sentence: String,
+    /// `None` while one of the arms is below the smallest group.
+    pub trial: Option<Trial>,
+    /// Messages that wait, by reason.
+    pub waiting: Counts,
+    /// Messages that will not go out, by reason.
+    pub refused: Counts,
+    /// Withdrawals and "less" within 14 days of a message.
+    pub reduced: Count,
+}
+
+/// Reports on a campaign that holds out `hold_out_permille` thousandths of its audience, in a house whose smallest group is
+/// `floor` people.
 #[must_use]
-pub fn report(numbers: &CampaignNumbers, hold_out_permille: u16) -> Report {
+pub fn report(numbers: &CampaignNumbers, hold_out_permille: u16, floor: u32) -> Report {
+    let floor = u64::from(floor);
+    let told = |counts: &BTreeMap<String, u64>, is_round: bool| -> Counts {
+        counts.iter().map(|(word, n)| (word.clone(), part(*n, floor, is_round))).collect()
+    };
+    let reduced = Count::of(numbers.n_reduced, floor);
+    let is_told = numbers.n_treated.min(numbers.n_held_out) >= floor;
+    let messages = || numbers.waiting.values().chain(numbers.refused.values()).copied().chain([numbers.n_sent]);
+    let is_round = is_told && hides_some(messages(), numbers.n_treated, floor);
+    let (waiting, refused) = (told(&numbers.waiting, is_round), told(&numbers.refused, is_round));
+    if !is_told {
+        return Report { sentence: too_few(hold_out_permille, floor), trial: None, waiting, refused, reduced };
+    }
+    let measured = measure(numbers, hold_out_permille);
+    let arm = |arm: Arm, n_goals: u64| ToldArm {
+        n_people: arm.n_people,
+        buyers: Count::of(arm.n_buyers, floor),
+        goals: Count::of(n_goals, floor),
+        share: arm.share(),
+    };
+    let [n_goals, n_goals_alone] = numbers.n_goals;
+    let trial = Trial {
+        treated: arm(measured.treated, n_goals),
+        held_out: arm(measured.held_out, n_goals_alone),
+        sent: part(numbers.n_sent, floor, is_round),
+        basis: told(&numbers.basis, hides_some(numbers.basis.values().copied(), numbers.n_treated, floor)),
+        lift: measured.lift,
+        interval: measured.interval,
+        finding: measured.finding,
+        sample_ratio: measured.sample_ratio,
+    };
+    Report { sentence: measured.sentence, trial: Some(trial), waiting, refused, reduced }
+}
+
+/// Whether a part of a whole that is told, or what is left of the whole, is below the floor.
+fn hides_some(parts: impl Iterator<Item = u64> + Clone, whole: u64, floor: u64) -> bool {
+    let rest = whole.saturating_sub(parts.clone().sum());
+    parts.chain([rest]).any(|part| part > 0 && part < floor)
+}
+
+fn part(n: u64, floor: u64, is_round: bool) -> Count {
+    match Count::of(n, floor) {
+        Count::Exactly(n) if is_round && n > 0 => Count::About((n + floor / 2) / floor * floor),
+        count => count,
+    }
+}
+
+fn too_few(hold_out_permille: u16, floor: u64) -> String {
+    let permille = u64::from(hold_out_permille.min(1_000));
+    let smaller = permille.min(1_000 - permille);
+    if smaller == 0 {
+        return "Nothing to compare: this campaign has no second group.".to_owned();
+    }
+    let n_people = (floor * 1_000).div_ceil(smaller);
+    format!(
+        "Too few to say: one of the two groups has fewer than {floor} people. With {:.0} % left alone, come back when well \
+         over {n_people} people have been decided for.",
+        real(permille) / 10.0
+    )
+}
+
+/// What the numbers say, told or not.
+struct Measured {
+    treated: Arm,
+    held_out: Arm,
+    lift: Option<f64>,
+    interval: Option<(f64, f64)>,
+    finding: Finding,
+    sample_ratio: SampleRatio,
+    sentence: String,
+}
+
+fn measure(numbers: &CampaignNumbers, hold_out_permille: u16) -> Measured {
     let [n_bought, n_bought_alone] = numbers.n_buyers;
     let treated = Arm { n_people: numbers.n_treated, n_buyers: n_bought.min(numbers.n_treated) };
     let held_out = Arm { n_people: numbers.n_held_out, n_buyers: n_bought_alone.min(numbers.n_held_out) };
@@ -91,12 +238,11 @@ pub fn report(numbers: &CampaignNumbers, hold_out_permille: u16) -> Report {
         _ => Finding::NoEvidence,
     };
     let sentence = sentence(treated, held_out, lift, interval, finding, sample_ratio);
-    Report { treated, held_out, lift, interval, finding, sample_ratio, sentence }
+    Measured { treated, held_out, lift, interval, finding, sample_ratio, sentence }
 }
 
 /// 95 % score interval of the relative lift; `None` while an arm is empty or nobody has bought.
-#[must_use]
-pub fn interval(treated: Arm, held_out: Arm) -> Option<(f64, f64)> {
+fn interval(treated: Arm, held_out: Arm) -> Option<(f64, f64)> {
     if treated.n_people == 0 || held_out.n_people == 0 || treated.n_buyers + held_out.n_buyers == 0 {
         return None;
     }

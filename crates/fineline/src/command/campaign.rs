@@ -6,8 +6,7 @@ use crate::house;
 use decide::order::{self, Wish};
 use model::{CampaignName, StaffName};
 use std::fmt::Write;
-use understand::lift::{self, Finding, Report};
-use vault::CampaignNumbers;
+use understand::lift::{self, Counts, Finding, Report, Trial};
 
 /// What can be done with campaigns.
 #[derive(Debug, clap::Subcommand)]
@@ -81,60 +80,67 @@ fn lift(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
             return Err(Failure::usage(format!("no [campaign.{name}] is declared")));
         };
         let numbers = vault.snapshot().campaign_numbers(artefact.id)?;
-        let report = lift::report(&numbers, plan.hold_out_permille);
-        ground.say.answer(&machine(&name, &numbers, &report), human(&numbers, &report))?;
+        let report = lift::report(&numbers, plan.hold_out_permille, written.promise.guard.smallest_group);
+        ground.say.answer(&machine(&name, &report), human(&report))?;
         ground.say.next("fineline serve, and read it with its chart in the console");
         Ok(Exit::Fine)
     })
 }
 
-/// The report for machines: infinite ends of the interval are null.
+/// The report for machines: infinite ends of the interval are null, and so are counts below the smallest group.
 #[must_use]
-pub fn machine(name: &CampaignName, numbers: &CampaignNumbers, report: &Report) -> serde_json::Value {
+pub fn machine(name: &CampaignName, report: &Report) -> serde_json::Value {
     let end = |end: f64| end.is_finite().then_some(end);
-    let finding = match report.finding {
-        Finding::Helps => "helps",
-        Finding::Harms => "harms",
-        Finding::NoEvidence => "no_evidence",
+    let each = |counts: &Counts| -> serde_json::Map<String, serde_json::Value> {
+        counts.iter().map(|(word, count)| (word.clone(), count.machine())).collect()
+    };
+    let trial = report.trial.as_ref();
+    let finding = match trial.map(|trial| trial.finding) {
+        None => "too_few",
+        Some(Finding::Helps) => "helps",
+        Some(Finding::Harms) => "harms",
+        Some(Finding::NoEvidence) => "no_evidence",
     };
     serde_json::json!({
         "campaign": name.as_str(),
         "sentence": report.sentence,
-        "treated": { "people": report.treated.n_people, "buyers": report.treated.n_buyers, "sent": numbers.n_sent },
-        "held_out": { "people": report.held_out.n_people, "buyers": report.held_out.n_buyers },
-        "lift": report.lift,
-        "interval_95": report.interval.map(|(low, high)| [end(low), end(high)]),
         "finding": finding,
-        "sample_ratio": { "p": report.sample_ratio.p, "fine": report.sample_ratio.is_fine },
-        "waiting": numbers.waiting,
-        "refused": numbers.refused,
-        "basis": numbers.basis,
-        "turned_down": numbers.n_reduced,
+        "treated": trial.map(|Trial { treated, sent, .. }| serde_json::json!({
+            "people": treated.n_people, "buyers": treated.buyers.machine(), "sent": sent.machine(),
+        })),
+        "held_out": trial.map(|Trial { held_out, .. }| serde_json::json!({
+            "people": held_out.n_people, "buyers": held_out.buyers.machine(),
+        })),
+        "lift": trial.and_then(|trial| trial.lift),
+        "interval_95": trial.and_then(|trial| trial.interval).map(|(low, high)| [end(low), end(high)]),
+        "sample_ratio": trial.map(|trial| serde_json::json!({ "p": trial.sample_ratio.p, "fine": trial.sample_ratio.is_fine })),
+        "basis": trial.map(|trial| each(&trial.basis)),
+        "waiting": each(&report.waiting),
+        "refused": each(&report.refused),
+        "turned_down": report.reduced.machine(),
     })
 }
 
-fn human(numbers: &CampaignNumbers, report: &Report) -> String {
+fn human(report: &Report) -> String {
     let mut out = format!("{}\n\n", report.sentence);
-    for (word, arm) in [("for", report.treated), ("left alone", report.held_out)] {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "  {word:<12} {:>7} people  {:>6} bought  {:>6.2} %",
-            arm.n_people,
-            arm.n_buyers,
-            100.0 * arm.share()
-        );
+    // Writing to a String cannot fail.
+    if let Some(trial) = &report.trial {
+        for (word, arm) in [("for", &trial.treated), ("left alone", &trial.held_out)] {
+            let _ = writeln!(
+                out,
+                "  {word:<12} {:>7} people  {:>13} bought  {:>6.2} %",
+                arm.n_people,
+                arm.buyers,
+                100.0 * arm.share
+            );
+        }
+        let fine = if trial.sample_ratio.is_fine { "fine" } else { "BROKEN" };
+        let _ = writeln!(out, "  sample ratio {fine}, p = {:.3}\n  sent {}", trial.sample_ratio.p, trial.sent);
     }
-    let _ = writeln!(
-        out,
-        "  sample ratio {}, p = {:.3}",
-        if report.sample_ratio.is_fine { "fine" } else { "BROKEN" },
-        report.sample_ratio.p
-    );
-    let _ = writeln!(out, "  sent {}, said less or stop {}", numbers.n_sent, numbers.n_reduced);
-    for (heading, counts) in [("waiting", &numbers.waiting), ("refused", &numbers.refused)] {
-        for (reason, n) in counts {
-            let _ = writeln!(out, "  {heading:<12} {n:>7}  {reason}");
+    let _ = writeln!(out, "  said less or stop: {}", report.reduced);
+    for (heading, counts) in [("waiting", &report.waiting), ("refused", &report.refused)] {
+        for (reason, count) in counts {
+            let _ = writeln!(out, "  {heading:<12} {count:>13}  {reason}");
         }
     }
     out

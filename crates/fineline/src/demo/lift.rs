@@ -69,8 +69,8 @@ pub async fn run(
     }
     let (plan, artefact) = order::find(promise, &trial.campaign).context("the campaign is declared")?;
     let numbers = vault.snapshot().campaign_numbers(artefact.id)?;
-    let report = report(&numbers, plan.hold_out_permille);
-    let mut machine = machine(&trial.campaign, &numbers, &report);
+    let report = report(&numbers, plan.hold_out_permille, promise.guard.smallest_group);
+    let mut machine = machine(&trial.campaign, &report);
     if let Some(object) = machine.as_object_mut() {
         object.insert("true_lift".to_owned(), json!(trial.true_lift));
         object.insert("seed".to_owned(), json!(trial.seed));
