@@ -1,7 +1,7 @@
 //! The long text behind every code, with an example that a test runs: `fineline explain FL203`.
 
-/// Every code with its text, in order.
-pub const EXPLANATIONS: [(&str, &str); 36] = [
+/// Every code with its text, in order. FL9nn are those of mapping files, which `collect` reports.
+pub const EXPLANATIONS: [(&str, &str); 42] = [
     ("FL001", include_str!("FL001.md")),
     ("FL002", include_str!("FL002.md")),
     ("FL003", include_str!("FL003.md")),
@@ -38,6 +38,12 @@ pub const EXPLANATIONS: [(&str, &str); 36] = [
     ("FL601", include_str!("FL601.md")),
     ("FL602", include_str!("FL602.md")),
     ("FL603", include_str!("FL603.md")),
+    ("FL900", include_str!("FL900.md")),
+    ("FL901", include_str!("FL901.md")),
+    ("FL902", include_str!("FL902.md")),
+    ("FL903", include_str!("FL903.md")),
+    ("FL904", include_str!("FL904.md")),
+    ("FL905", include_str!("FL905.md")),
 ];
 
 /// The long text for a code, in Markdown; small letters are taken too. `None` when there is no such code.
