@@ -135,6 +135,9 @@ impl ConsentBody {
     /// # Errors
     /// [`ConsentError::Malformed`].
     pub fn read(json: &str) -> Result<Self, ConsentError> {
+        if !crate::wire::json::is_object(json) {
+            return Err(ConsentError::Malformed("the body is not a JSON object".to_owned()));
+        }
         // The parser's own words may quote a value; its place does not.
         let place = |error: serde_json::Error| format!("see line {}, column {}", error.line(), error.column());
         serde_json::from_str(json).map_err(|error| ConsentError::Malformed(place(error)))

@@ -1,6 +1,7 @@
 //! The doors as clients meet them: statuses and bodies of the wire contract, what is stored after them and what is not.
 
 use super::{ANONYMOUS_ID, USER_ID, refused, routes};
+use crate::REQUESTS_TOTAL;
 use crate::live::{LiveWord, Seen};
 use crate::tests::{House, OPENED, house};
 use crate::wire::WireError;
@@ -176,6 +177,38 @@ async fn errors_have_the_statuses_that_clients_treat_as_final_or_not() {
         assert!(said.body["message"].as_str().is_some_and(|message| !message.is_empty()), "{what}");
     }
     assert!(house.state.live.newest(10).is_empty(), "nothing got as far as the vault");
+}
+
+#[test]
+fn a_body_that_is_no_object_is_refused_at_every_door_and_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let house = house();
+    let event = order("u1", "m1");
+    // By its place in a list, a field would be read as the one that is declared there.
+    let bodies =
+        [json!([[event]]), json!([[event], house.shop]), json!([[]]), json!([event]), json!([]), json!("x"), json!(7)];
+    let doors = ["/v1/batch", "/v1/import", "/v1/b", "/v1/batch/b", "/v1/import/b", "/v1/consent"];
+    let one = ["t", "p", "i", "g", "a", "s", "track", "page", "identify", "group", "alias", "screen"];
+    let doors: Vec<String> = doors.map(str::to_owned).into_iter().chain(one.map(|one| format!("/v1/{one}"))).collect();
+    for (door, body) in doors.iter().flat_map(|door| bodies.iter().map(move |body| (door, body))) {
+        let said =
+            metrics::with_local_recorder(&recorder, || runtime.block_on(post_json(&house, door, &house.shop, body)));
+        assert_eq!((said.status.as_u16(), &said.body["code"]), (400, &json!("malformed")), "{door} {body}");
+        assert!(
+            said.body["message"].as_str().is_some_and(|message| message.contains("not a JSON object")),
+            "{door} {body}"
+        );
+    }
+    assert_eq!(events(&house, &identifier(IdentifierKind::User, "u1")), None, "nobody came in");
+    let counted = recorder.handle().render();
+    let n_wire = bodies.len() * (doors.len() - 1);
+    for line in [
+        format!("{REQUESTS_TOTAL}{{door=\"wire\",status=\"400\"}} {n_wire}"),
+        format!("{REQUESTS_TOTAL}{{door=\"consent\",status=\"400\"}} {}", bodies.len()),
+    ] {
+        assert!(counted.contains(&line), "{line} is not in {counted}");
+    }
 }
 
 #[test]

@@ -109,8 +109,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
 /// # Errors
 /// [`WireError::Malformed`] when it is not JSON of that form. What is wrong with one event stands in its place.
 pub fn read<'a>(json: &'a str, by_path: Option<EventKind>) -> Result<Calls<'a>, WireError> {
-    let envelope: Envelope<'a> = serde_json::from_str(json)
-        .map_err(|_| WireError::Malformed("the body is not JSON with an event, or a batch of at most 2,500 events"))?;
+    let not_calls = WireError::Malformed("the body is not a JSON object: an event, or a batch of at most 2,500 events");
+    if !super::json::is_object(json) {
+        return Err(not_calls);
+    }
+    let envelope: Envelope<'a> = serde_json::from_str(json).map_err(|_| not_calls)?;
     let write_key = envelope.write_key.and_then(|raw| super::json::text(raw.get()));
     let sent_at = envelope.sent_at.and_then(|raw| instant(raw.get()));
     let Some(batch) = envelope.batch else {

@@ -6,6 +6,13 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Whether text would be an object. A derived reader takes a list for an object whose fields come in order; nobody who
+/// speaks to us means that.
+#[must_use]
+pub fn is_object(json: &str) -> bool {
+    json.trim_ascii_start().starts_with('{')
+}
+
 /// Deepest nesting of one event.
 pub const DEPTH_MAX: usize = 16;
 /// Most values of one event, nested ones included.
