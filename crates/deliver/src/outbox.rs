@@ -6,8 +6,9 @@
 //!
 //! **At most once.** The attempt is on disk before DATA begins. When this process dies, or the relay falls silent, after
 //! the text has gone, nobody knows whether the relay took it: the message ends as `unknown` and is never sent again. A
-//! second copy would break the cap and the person's trust; a lost offer breaks nothing. (The vault shows an attempt
-//! without an end as due again after ten minutes; the next step then ends it.) So let a step finish; do not drop it half-way.
+//! second copy would break the cap and the person's trust; a lost offer breaks nothing. It counts under the cap as if it had
+//! arrived. (The vault shows an attempt without an end as due again after ten minutes, and ends it when it is begun again.)
+//! So let a step finish; do not drop it half-way.
 //!
 //! **A relay that is down** costs no attempt: the connection comes first. It is then left alone for a minute, two, four … up
 //! to two hours, and so is a message that it put off. What could not be sent for [`LIFE_MS`] ends as `gave_up`.
@@ -28,7 +29,7 @@ use promise::{Promise, Refusal, RefusalReason};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use vault::{Attempt, AttemptEnd, OutboxEntry, Vault, VaultError};
+use vault::{Attempt, AttemptEnd, OutboxEntry, UNKNOWN, Vault, VaultError};
 
 /// Messages that one step takes, at most.
 pub const BUDGET_MAX: usize = 500;
@@ -253,18 +254,10 @@ impl Round<'_> {
 
     /// Why a message is not sent any more, if so: an earlier try has no end, or it has waited too long.
     fn last_word(&self, entry: &OutboxEntry) -> Option<&'static str> {
-        if entry.n_attempts > 0 && self.was_left_open(entry) {
-            return Some("unknown");
+        if entry.is_left_open {
+            return Some(UNKNOWN);
         }
         is_given_up(entry, self.vault.now()).then_some("gave_up")
-    }
-
-    fn was_left_open(&self, entry: &OutboxEntry) -> bool {
-        let snapshot = self.vault.snapshot();
-        // Without a permit the attempt will be refused, and that is the end of it.
-        let Ok(permit) = snapshot.permit(entry.person, entry.artefact) else { return false };
-        let decision = snapshot.decision(&permit, entry.decision).ok().flatten();
-        decision.and_then(|decision| decision.message_state).is_some_and(|state| state == "trying")
     }
 
     fn count(&self, outcome: &'static str) {
@@ -317,8 +310,8 @@ impl Round<'_> {
         };
         let attempt = match begun {
             Ok(Ok(attempt)) => attempt,
-            Ok(Err(refusal)) => {
-                self.count(refusal.reason.as_str());
+            Ok(Err(not_begun)) => {
+                self.count(not_begun.as_str());
                 return Ok(());
             }
             Err(VaultError::Busy) => {
@@ -367,7 +360,7 @@ impl Round<'_> {
             Handover::MessageRefused => AttemptEnd::Failed { why: "message_refused" },
             Handover::Unknown => {
                 self.fault(RelayFault::Down);
-                AttemptEnd::Failed { why: "unknown" }
+                AttemptEnd::Unknown
             }
             Handover::Fault(fault) => {
                 self.fault(fault);
@@ -419,7 +412,7 @@ impl Round<'_> {
     }
 
     /// Writes the end back. The try has happened, so a busy vault is asked again; what stays without an end is ended as
-    /// `unknown` by a later step.
+    /// unknown when a later step begins it again.
     async fn finish(&self, attempt: Attempt, end: AttemptEnd) -> Result<(), VaultError> {
         for _ in 0..FINISH_TRIES_MAX {
             match self.vault.finish_attempt(attempt, end.clone()) {
@@ -467,6 +460,7 @@ fn address_field(promise: &Promise, campaign: ArtefactId) -> Option<FactName> {
 fn word(end: &AttemptEnd) -> &'static str {
     match end {
         AttemptEnd::Sent => "sent",
+        AttemptEnd::Unknown => UNKNOWN,
         AttemptEnd::Later { why, .. } | AttemptEnd::Failed { why } => why,
         AttemptEnd::Refused(refusal) => refusal.reason.as_str(),
     }

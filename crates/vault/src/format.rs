@@ -489,7 +489,7 @@ pub(crate) struct ContactForm {
     pub message: Bytes16,
     #[n(1)]
     pub at: i64,
-    /// The relay took it; false = still trying.
+    /// It counts for good: the relay took it, or may have. False = still trying.
     #[n(2)]
     pub sent: bool,
 }

@@ -329,11 +329,12 @@ impl Vault {
         send(self, |reply| Command::Decide(Box::new(decision), reply))
     }
 
-    /// Starts one try at sending: checks wishes, cap and quiet hours again in the same commit. Each retry is a new one.
+    /// Starts one try at sending: checks wishes, cap and quiet hours again in the same commit. Each retry is a new one. A
+    /// message whose last try has no end is not tried again: it ends as [`NotBegun::Unknown`] in that commit.
     ///
     /// # Errors
     /// [`VaultError::Busy`].
-    pub fn begin_attempt(&self, message: MessageId) -> Result<Pending<Result<Attempt, Refusal>>, VaultError> {
+    pub fn begin_attempt(&self, message: MessageId) -> Result<Pending<Result<Attempt, NotBegun>>, VaultError> {
         send(self, |reply| Command::Begin(message, reply))
     }
 

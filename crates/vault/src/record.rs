@@ -407,6 +407,8 @@ pub struct OutboxEntry {
     pub n_attempts: u32,
     /// When it became due.
     pub due_at: At,
+    /// Its last try has no end: whoever made it died. Nobody knows whether the relay took it, so it is not tried again.
+    pub is_left_open: bool,
 }
 
 /// One try at sending, committed.
@@ -422,11 +424,36 @@ pub struct Attempt {
     pub n: u32,
 }
 
+/// Why no try was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotBegun {
+    /// Not now, or never.
+    Refused(Refusal),
+    /// An earlier try had no end. The message has now ended as [`UNKNOWN`], and counts under the cap.
+    Unknown,
+}
+
+impl NotBegun {
+    /// The outcome's word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.reason.as_str(),
+            Self::Unknown => UNKNOWN,
+        }
+    }
+}
+
+/// The word of a message of which nobody knows whether it arrived.
+pub const UNKNOWN: &str = "unknown";
+
 /// How a try ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptEnd {
     /// The relay took it.
     Sent,
+    /// The text has gone and no answer came: perhaps the relay took it. Never again, and it counts under the cap.
+    Unknown,
     /// Not now: again at this instant. The word names why ("relay_down", "relay_busy", "quiet_hours").
     Later {
         /// Why.

@@ -243,6 +243,7 @@ impl Snapshot {
                     artefact: ArtefactId::from_bytes(*form.artefact),
                     n_attempts: form.n_attempts,
                     due_at,
+                    is_left_open: form.trying,
                 });
             }
         }

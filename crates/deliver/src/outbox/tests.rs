@@ -468,6 +468,27 @@ async fn silence_after_the_text_ends_unknown_and_is_never_sent_again() {
 }
 
 #[tokio::test]
+async fn c16_mails_that_may_have_arrived_count_under_the_cap() {
+    let house = House::new().await;
+    let person = house.person("jo").await;
+    for run in 1..=3 {
+        house.decide(person, run).await;
+    }
+    let inbox = inbox(|stage, _| if stage == Stage::End { Manner::Drop } else { Manner::Take });
+    against(&inbox, async |port| {
+        // One after the other: the relay keeps what it got and breaks off.
+        for expected in ["unknown", "unknown", "cap_reached"] {
+            house.advance_minutes(5);
+            let mailer = mailer(port);
+            let progress = step(&house.vault, &mailer, 1).await.unwrap();
+            assert_eq!(progress.ended, ended([(expected, 1)]));
+        }
+    })
+    .await;
+    assert_eq!(house.vault.snapshot().outbox_counts().unwrap(), [("due", 0), ("waiting", 1), ("trying", 0)]);
+}
+
+#[tokio::test]
 async fn an_attempt_whose_sender_died_ends_unknown_and_is_never_sent() {
     let house = House::new().await;
     let person = house.person("jo").await;
@@ -656,6 +677,7 @@ fn a_message_is_given_up_after_a_day_of_waiting_and_not_before() {
         artefact: ArtefactId::from_bytes([0; 32]),
         n_attempts,
         due_at,
+        is_left_open: false,
     };
     assert!(!is_given_up(&entry(0), due_at));
     assert!(!is_given_up(&entry(0), due_at.plus_ms(LIFE_MS - 1)));

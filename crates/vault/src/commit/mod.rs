@@ -25,7 +25,7 @@ use crate::VaultError;
 use crate::house::House;
 use crate::record::{
     AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, FactWrite, Intake, Item, Join, NewDecision,
-    Outcome, Review, Rotation, StaffAct, Swept,
+    NotBegun, Outcome, Review, Rotation, StaffAct, Swept,
 };
 use crate::state::Wheel;
 use model::{ArtefactId, DecisionId, MessageId, ProfileId, SourceName};
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Join(Box<Join>, Reply<Result<(), Refusal>>),
     HouseRecord(String, Option<Vec<u8>>, Reply<()>),
     Decide(Box<NewDecision>, Reply<Result<DecisionId, Refusal>>),
-    Begin(MessageId, Reply<Result<Attempt, Refusal>>),
+    Begin(MessageId, Reply<Result<Attempt, NotBegun>>),
     Finish(Attempt, AttemptEnd, Reply<()>),
     Token(DecisionId, Reply<Option<String>>),
     Review(Box<Review>, Reply<()>),

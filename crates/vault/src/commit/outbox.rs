@@ -9,7 +9,7 @@ use crate::engine::Keyspace;
 use crate::format::{self, ContactForm, DecisionForm, MessageForm, MessageState, OutboxForm};
 use crate::house::House;
 use crate::person::{Open, Rows};
-use crate::record::{Attempt, AttemptEnd};
+use crate::record::{Attempt, AttemptEnd, NotBegun, UNKNOWN};
 use crate::seal::RecordKind;
 use model::{ArtefactId, At, MessageId, ProfileId};
 use promise::{Refusal, RefusalReason, Verdict};
@@ -27,8 +27,8 @@ enum Hindrance {
 }
 
 impl Batch<'_> {
-    pub(crate) fn begin_attempt(&mut self, message: MessageId) -> Result<Result<Attempt, Refusal>, VaultError> {
-        let gone = Ok(Err(Refusal::because(RefusalReason::NothingFits)));
+    pub(crate) fn begin_attempt(&mut self, message: MessageId) -> Result<Result<Attempt, NotBegun>, VaultError> {
+        let gone = Ok(Err(NotBegun::Refused(Refusal::because(RefusalReason::NothingFits))));
         let Some(row) = self.outbox(message)? else { return gone };
         let begun = self.with(&ProfileId::from_bytes(*row.person), |batch, open| {
             match batch.decision(open, &row.decision)? {
@@ -36,7 +36,7 @@ impl Batch<'_> {
                 None => gone,
             }
         })?;
-        Ok(begun.unwrap_or(Err(Refusal::because(RefusalReason::NoSuchPerson))))
+        Ok(begun.unwrap_or(Err(NotBegun::Refused(Refusal::because(RefusalReason::NoSuchPerson)))))
     }
 
     fn outbox(&self, message: MessageId) -> Result<Option<OutboxForm>, VaultError> {
@@ -48,22 +48,27 @@ impl Batch<'_> {
         format::decode("outbox", &plain).map(Some)
     }
 
-    fn begin(&mut self, open: &mut Open, mut decision: DecisionForm) -> Result<Result<Attempt, Refusal>, VaultError> {
+    fn begin(&mut self, open: &mut Open, mut decision: DecisionForm) -> Result<Result<Attempt, NotBegun>, VaultError> {
         let Some(mut message) = decision.message.clone() else {
-            return Ok(Err(Refusal::because(RefusalReason::NothingFits)));
+            return Ok(Err(NotBegun::Refused(Refusal::because(RefusalReason::NothingFits))));
         };
         self.delete_outbox(&message);
-        forget_attempt(open, &message);
+        if message.state == MessageState::Trying {
+            count_for_good(open, &message);
+            end(&mut message, MessageState::Failed, Some(UNKNOWN), self.now);
+            self.put_message(open, &mut decision, message)?;
+            return Ok(Err(NotBegun::Unknown));
+        }
         let begun = match self.hindrance(open, &decision)? {
             Some(Hindrance::Never(refusal)) => {
                 end(&mut message, MessageState::Refused, Some(refusal.reason.as_str()), self.now);
-                Err(refusal)
+                Err(NotBegun::Refused(refusal))
             }
             Some(Hindrance::Until(at, refusal)) => {
                 message.state = MessageState::Waiting;
                 message.due_at = at.ms();
                 message.why = Some(refusal.reason.as_str().to_owned());
-                Err(refusal)
+                Err(NotBegun::Refused(refusal))
             }
             None => {
                 message.state = MessageState::Trying;
@@ -141,16 +146,15 @@ impl Batch<'_> {
             return Ok(());
         }
         self.delete_outbox(&message);
-        if ended == AttemptEnd::Sent {
-            let contacts = &mut open.core.contacts;
-            if let Some(contact) = contacts.iter_mut().find(|contact| contact.message == message.id) {
-                contact.sent = true;
+        match ended {
+            AttemptEnd::Sent | AttemptEnd::Unknown => count_for_good(open, &message),
+            AttemptEnd::Later { .. } | AttemptEnd::Failed { .. } | AttemptEnd::Refused(_) => {
+                forget_attempt(open, &message);
             }
-        } else {
-            forget_attempt(open, &message);
         }
         match ended {
             AttemptEnd::Sent => end(&mut message, MessageState::Sent, None, self.now),
+            AttemptEnd::Unknown => end(&mut message, MessageState::Failed, Some(UNKNOWN), self.now),
             AttemptEnd::Later { why, at } => {
                 message.state = MessageState::Waiting;
                 message.due_at = at.max(self.now).ms();
@@ -188,6 +192,13 @@ fn end(message: &mut MessageForm, state: MessageState, why: Option<&str>, now: A
     message.state = state;
     message.why = why.map(str::to_owned);
     message.ended_at = Some(now.ms());
+}
+
+/// What was sent, or may have been, stays under the cap until it leaves the window.
+fn count_for_good(open: &mut Open, message: &MessageForm) {
+    if let Some(contact) = open.core.contacts.iter_mut().find(|contact| contact.message == message.id) {
+        contact.sent = true;
+    }
 }
 
 /// An attempt that did not send counts for no cap.

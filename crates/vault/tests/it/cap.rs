@@ -3,7 +3,7 @@
 use crate::fixture::{ENGINES, House};
 use crate::sending::decision;
 use std::sync::Barrier;
-use vault::{AttemptEnd, EngineKind};
+use vault::{AttemptEnd, EngineKind, NotBegun};
 
 /// Five campaigns like the first, beside it.
 fn five_campaigns() -> String {
@@ -59,17 +59,48 @@ fn c16_five_campaigns_in_parallel_never_break_one_persons_cap() {
     }
 }
 
-#[test]
-fn c16_a_try_that_did_not_send_gives_its_room_back() {
-    let house = House::with(EngineKind::Memory, &five_campaigns());
+/// Four messages to one person, all due, of whom the cap lets two through.
+fn four_messages(house: &House) {
     let person = house.customer("ada", 3, 100);
     for n in 0..4 {
-        let mut new = decision(&house, person, n);
+        let mut new = decision(house, person, n);
         let name = if n == 0 { "win_back".to_owned() } else { format!("win_back_{}", n + 1) };
         new.campaign = model::CampaignName::parse(&name).unwrap();
         new.artefact = house.artefact(promise::ArtefactKind::Campaign, &name);
         house.vault.decide(new).unwrap().wait().unwrap().unwrap();
     }
+}
+
+#[test]
+fn c16_a_try_that_may_have_arrived_keeps_its_room() {
+    for engine in ENGINES {
+        let house = House::with(engine, &five_campaigns());
+        four_messages(&house);
+        let due = house.vault.snapshot().outbox_due(10).unwrap();
+        let first = house.vault.begin_attempt(due[0].message).unwrap().wait().unwrap().unwrap();
+        house.vault.finish_attempt(first, AttemptEnd::Unknown).unwrap().wait().unwrap();
+        // Of the second nobody says how it ended, and the process is gone.
+        house.vault.begin_attempt(due[1].message).unwrap().wait().unwrap().unwrap();
+        let house = house.reopened();
+        house.clock.advance_ms(10 * 60 * 1_000);
+        let begin = |n: usize| house.vault.begin_attempt(due[n].message).unwrap().wait().unwrap();
+        let again = house.vault.snapshot().outbox_due(10).unwrap();
+        let left_open: Vec<_> = again.iter().filter(|entry| entry.is_left_open).map(|entry| entry.message).collect();
+        assert_eq!(left_open, [due[1].message], "{engine:?}");
+        assert_eq!(begin(1), Err(NotBegun::Unknown), "{engine:?}: never a second copy");
+        assert_eq!(begin(1).unwrap_err().as_str(), "nothing_fits", "{engine:?}: its one end");
+        for n in [2, 3] {
+            assert_eq!(begin(n).unwrap_err().as_str(), "cap_reached", "{engine:?}: two may have arrived");
+        }
+        house.clock.advance_days(7);
+        begin(2).unwrap();
+    }
+}
+
+#[test]
+fn c16_a_try_that_did_not_send_gives_its_room_back() {
+    let house = House::with(EngineKind::Memory, &five_campaigns());
+    four_messages(&house);
     let due = house.vault.snapshot().outbox_due(10).unwrap();
     let begin = |n: usize| house.vault.begin_attempt(due[n].message).unwrap().wait().unwrap();
     let (first, second) = (begin(0).unwrap(), begin(1).unwrap());

@@ -4,7 +4,7 @@ use crate::fixture::{ENGINES, House, computed, purpose};
 use model::{At, CampaignName, ConsentStatus, DecisionId, ItemCode, OfferName, ProfileId};
 use promise::{ChannelKind, Refusal, RefusalReason};
 use std::collections::BTreeMap;
-use vault::{AttemptEnd, FactRead, ItemBasis, NewDecision, Reduction, Subject, Trace};
+use vault::{AttemptEnd, FactRead, ItemBasis, NewDecision, NotBegun, Reduction, Subject, Trace};
 
 /// A decision as the deciding room would make it, about one fact actually read.
 pub fn decision(house: &House, person: ProfileId, run: u32) -> NewDecision {
@@ -45,13 +45,21 @@ pub fn decide(house: &House, new: NewDecision) -> Result<DecisionId, Refusal> {
     house.vault.decide(new).unwrap().wait().unwrap()
 }
 
-pub fn begin(house: &House) -> Result<vault::Attempt, Refusal> {
+pub fn begin(house: &House) -> Result<vault::Attempt, NotBegun> {
     let due = house.vault.snapshot().outbox_due(10).unwrap();
     house.vault.begin_attempt(due[0].message).unwrap().wait().unwrap()
 }
 
 pub fn finish(house: &House, attempt: vault::Attempt, end: AttemptEnd) {
     house.vault.finish_attempt(attempt, end).unwrap().wait().unwrap();
+}
+
+/// Why no attempt may begin.
+fn refusal(house: &House) -> RefusalReason {
+    match begin(house).unwrap_err() {
+        NotBegun::Refused(refusal) => refusal.reason,
+        NotBegun::Unknown => panic!("an earlier try has no end"),
+    }
 }
 
 fn state(house: &House, person: ProfileId) -> Option<String> {
@@ -109,7 +117,7 @@ fn a_withdrawal_before_the_attempt_refuses_it_with_its_own_reason() {
     let person = house.customer("ada", 3, 100);
     decide(&house, decision(&house, person, 1)).unwrap();
     house.consent(Subject::Profile(person), "offers", ConsentStatus::Withdrawn);
-    assert_eq!(begin(&house).unwrap_err().reason, RefusalReason::Withdrawn);
+    assert_eq!(refusal(&house), RefusalReason::Withdrawn);
     assert_eq!(state(&house, person), Some("refused: withdrawn".into()));
     assert!(house.vault.snapshot().outbox_due(10).unwrap().is_empty());
 }
@@ -120,14 +128,14 @@ fn quiet_hours_and_less_make_a_message_wait_or_end() {
     let person = house.customer("ada", 3, 100);
     decide(&house, decision(&house, person, 1)).unwrap();
     house.clock.set(At::parse("2026-11-23T22:30:00Z").unwrap());
-    assert_eq!(begin(&house).unwrap_err().reason, RefusalReason::QuietHours);
+    assert_eq!(refusal(&house), RefusalReason::QuietHours);
     assert_eq!(state(&house, person), Some("waiting: quiet_hours".into()));
     assert!(house.vault.snapshot().outbox_due(10).unwrap().is_empty());
     house.clock.set(At::parse("2026-11-24T08:00:00Z").unwrap());
     assert_eq!(house.vault.snapshot().outbox_due(10).unwrap().len(), 1, "due when the quiet hours end");
     house.vault.reduce(person, Reduction::Less).unwrap().wait().unwrap();
     house.vault.reduce(person, Reduction::Less).unwrap().wait().unwrap();
-    assert_eq!(begin(&house).unwrap_err().reason, RefusalReason::CapReached, "none at all, please");
+    assert_eq!(refusal(&house), RefusalReason::CapReached, "none at all, please");
     assert_eq!(state(&house, person), Some("refused: cap_reached".into()));
 }
 
@@ -147,22 +155,36 @@ fn a_refused_address_is_written_to_no_more_until_it_changes() {
 }
 
 #[test]
-fn a_sender_that_died_leaves_its_message_due_again_and_a_late_end_is_ignored() {
+fn a_sender_that_died_leaves_its_message_to_end_unknown_and_a_late_end_is_ignored() {
     let house = House::memory();
     let person = house.customer("ada", 3, 100);
     decide(&house, decision(&house, person, 1)).unwrap();
     let first = begin(&house).unwrap();
     house.clock.advance_ms(10 * 60 * 1_000);
+    // What the person wished meanwhile does not make it known.
+    house.consent(Subject::Profile(person), "offers", ConsentStatus::Withdrawn);
+    assert_eq!(begin(&house), Err(NotBegun::Unknown));
+    assert_eq!(state(&house, person), Some("failed: unknown".into()));
+    finish(&house, first, AttemptEnd::Sent);
+    assert_eq!(state(&house, person), Some("failed: unknown".into()), "it has one end");
+    assert!(house.vault.snapshot().outbox_due(10).unwrap().is_empty());
+}
+
+#[test]
+fn a_try_that_was_put_off_is_made_again_and_only_the_newest_may_end() {
+    let house = House::memory();
+    let person = house.customer("ada", 3, 100);
+    decide(&house, decision(&house, person, 1)).unwrap();
+    let first = begin(&house).unwrap();
+    let later = house.now().plus_ms(60_000);
+    finish(&house, first, AttemptEnd::Later { why: "relay_down", at: later });
+    assert_eq!(state(&house, person), Some("waiting: relay_down".into()));
+    house.clock.set(later);
     let second = begin(&house).unwrap();
     assert_eq!((first.n, second.n), (1, 2));
     finish(&house, first, AttemptEnd::Failed { why: "gave_up" });
     assert_eq!(state(&house, person), Some("trying".into()));
-    let later = house.now().plus_ms(60_000);
-    finish(&house, second, AttemptEnd::Later { why: "relay_down", at: later });
-    assert_eq!(state(&house, person), Some("waiting: relay_down".into()));
-    house.clock.set(later);
-    let third = begin(&house).unwrap();
-    finish(&house, third, AttemptEnd::Sent);
+    finish(&house, second, AttemptEnd::Sent);
     assert_eq!(state(&house, person), Some("sent".into()));
 }
 
