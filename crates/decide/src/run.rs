@@ -3,7 +3,8 @@
 //! A *look* goes once through the audience, and again on another day or when the audience has another size: each look is
 //! a reading that people's portals show. Who is decided stays decided; who is refused for now (cap, no address, nothing
 //! fits) is asked again the next day. Every refusal is counted with its reason in `run/<name>`. An audience below the
-//! smallest group, or a campaign that nobody reviewed, is refused before anybody is asked anything.
+//! smallest group, or a campaign that nobody reviewed, is refused before anybody is asked anything. Counts taken while it
+//! was too small are no reason to refuse anybody: a look waits until they are taken anew.
 
 use crate::DecideError;
 use crate::choose::Shelf;
@@ -119,16 +120,18 @@ impl Runs {
         if look.run != state.run {
             *look = Look::new(state.run, now.day());
         }
-        if look.waiting.is_empty() && !look.begin(vault, snapshot, campaign, state)? {
-            return Ok(Progress::default());
+        if look.waiting.is_empty() {
+            match look.begin(vault, snapshot, campaign, state)? {
+                Begun::Look => {}
+                Begun::Nobody => return Ok(Progress::default()),
+                Begun::Uncounted(n_left) => return Ok(Progress { n_left, ..Progress::default() }),
+            }
         }
         if !campaign.by.contains(&ChannelKind::Email) {
             look.waiting.clear();
             return Ok(Progress::default());
         }
-        let Some(stock) = Stock::read(snapshot, campaign)? else {
-            return Ok(Progress { n_left: look.waiting.len(), ..Progress::default() });
-        };
+        let stock = Stock::read(snapshot, campaign)?.unwrap_or_default();
         let mut progress = Progress::default();
         let mut submitted: Vec<Submitted> = Vec::new();
         while progress.n_asked < budget
@@ -168,15 +171,25 @@ impl Runs {
 
 type Submitted = (ProfileId, Pending<Result<DecisionId, Refusal>>);
 
+/// Whether there is somebody to ask.
+enum Begun {
+    /// These wait for their turn.
+    Look,
+    /// Nobody now.
+    Nobody,
+    /// So many, once it is known how many of them share what.
+    Uncounted(usize),
+}
+
 impl Look {
-    /// Begins a look when it is time for one; `false` = nobody to ask now.
+    /// Begins a look when it is time for one.
     fn begin(
         &mut self,
         vault: &Vault,
         snapshot: &Snapshot,
         campaign: &CampaignPlan,
         state: CampaignState,
-    ) -> Result<bool, DecideError> {
+    ) -> Result<Begun, DecideError> {
         let now = snapshot.now();
         if self.day != now.day() {
             self.day = now.day();
@@ -195,17 +208,21 @@ impl Look {
             Err(refusal) => {
                 tracing::warn!(campaign = %campaign.name, reason = refusal.reason.as_str(), "campaign refused");
                 house::refuse(vault, &campaign.name, state)?;
-                return Ok(false);
+                return Ok(Begun::Nobody);
             }
         };
         if self.seen.is_some() && self.seen == audience.count() {
-            return Ok(false);
+            return Ok(Begun::Nobody);
+        }
+        let n_counted = Stock::read(snapshot, campaign)?.map_or(0, |stock| stock.combination.n_people);
+        if n_counted < snapshot.promise().guard.smallest_group {
+            return Ok(Begun::Uncounted(audience.count().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)));
         }
         self.seen = audience.count();
         let open = |person: &ProfileId| !self.decided.contains(person) && !self.refused.contains(person);
         self.waiting = audience.people().filter(open).collect();
         self.waiting.reverse();
-        Ok(!self.waiting.is_empty())
+        Ok(if self.waiting.is_empty() { Begun::Nobody } else { Begun::Look })
     }
 
     fn end(&self, vault: &Vault, campaign: &CampaignPlan, now: At) -> Result<(), DecideError> {

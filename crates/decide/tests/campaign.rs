@@ -7,7 +7,7 @@ use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use decide::http::{Door, routes};
 use decide::records::{CampaignState, Combination, Popular, RunState, State};
-use decide::run::Runs;
+use decide::run::{Progress, Runs};
 use model::chance::Seeded;
 use model::time::ManualClock;
 use model::{
@@ -186,11 +186,17 @@ impl House {
             self.put(&format!("campaign/{campaign}"), &state);
         }
 
-        let n = self.people.len() as u32;
-        let items = BTreeMap::from([("KETTLE".to_owned(), n)]);
-        let groups = BTreeMap::from([("kitchen".to_owned(), n)]);
-        self.put("combination/lapsed", &Combination { n_people: n, items, groups });
+        self.count();
         self.put("model/popular", &Popular { items: vec!["SPADE".into()], groups: BTreeMap::new() });
+    }
+
+    /// Counts the audience as `understand` does.
+    fn count(&self) {
+        let n = u32::try_from(self.people.len()).unwrap();
+        let n_told = if n < self.promise.guard.smallest_group { 0 } else { n };
+        let of = |name: &str| BTreeMap::from([(name.to_owned(), n_told)]);
+        let counts = Combination { n_people: n_told, items: of("KETTLE"), groups: of("kitchen") };
+        self.put("combination/lapsed", &counts);
     }
 
     fn run(&self) -> usize {
@@ -268,6 +274,28 @@ fn b03_an_audience_of_one_by_rule_is_refused_and_says_so() {
         assert_eq!(n_decided, if state == State::Running { 50 } else { 0 });
         assert_eq!(house.state().by, "Demo");
     }
+}
+
+#[test]
+fn counts_of_too_few_refuse_nobody_who_comes_later() {
+    let mut house = House::new(49);
+    house.start(1);
+    let (mut runs, rng) = (Runs::new(), Seeded::new(3));
+    let mut step = |house: &House| runs.step(&house.vault, &rng, 1_000).unwrap();
+    assert_eq!(step(&house), Progress::default());
+    assert_eq!(house.state().state, State::Refused);
+    // People come in, and staff start it again before the counts are taken anew.
+    for n in 49..60 {
+        house.person(n);
+    }
+    let state = CampaignState { state: State::Running, run: 2, started_at: 2, by: "Demo".into() };
+    house.put("campaign/win_back", &state);
+    for _ in 0..2 {
+        assert_eq!(step(&house), Progress { n_left: 60, ..Progress::default() }, "nobody is asked");
+    }
+    house.count();
+    assert_eq!(step(&house), Progress { n_asked: 60, n_decided: 60, n_left: 0 });
+    assert_eq!(house.state().state, State::Running);
 }
 
 #[test]

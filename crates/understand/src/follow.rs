@@ -9,7 +9,8 @@
 //! everybody then gets new candidates, a bounded number per step, which also renews those that outlive their inputs.
 //! Whoever agrees in between is served when the number of those who may be read about changes. Audiences are counted after
 //! everybody has been served, and when something changed at most every [`COUNT_AGAIN_MS`]: each count is a reading of
-//! everybody that their portal shows. A step may run twice.
+//! everybody that their portal shows. Counts of an audience that has since crossed the smallest group, or moved by more
+//! than [`MOVED_PERCENT_MAX`], are taken anew within [`SIZE_MS`]. A step may run twice.
 
 use crate::UnderstandError;
 use crate::items::{BASKET_ITEMS_MAX, Items};
@@ -30,6 +31,10 @@ const OWN_MAX: usize = 40;
 pub const CHANGED_PERCENT_MAX: u64 = 2;
 /// Between two counts of the audiences, in milliseconds.
 pub const COUNT_AGAIN_MS: i64 = 600_000;
+/// Between two looks at how large the audiences are, in milliseconds. Looking at a size reads about nobody.
+pub const SIZE_MS: i64 = 60_000;
+/// How far an audience may move from its size when it was counted, in percent.
+pub const MOVED_PERCENT_MAX: u64 = 10;
 /// Most events of one name read per person, newest first.
 const EVENTS_MAX: usize = 1_000;
 /// Most popular items kept, over all and in one group.
@@ -63,6 +68,9 @@ pub struct Follower {
     /// Something changed since the audiences were counted.
     is_dirty: bool,
     counted_at: Option<At>,
+    /// Sizes of the audiences when they were counted, by record name, and when they were last looked at.
+    sizes: BTreeMap<String, u64>,
+    sized_at: Option<At>,
 }
 
 impl Follower {
@@ -107,7 +115,8 @@ impl Follower {
             self.waiting.extend(touched);
         }
         self.n_people = n_people;
-        let is_idle = self.waiting.is_empty() && mark.all_served && !self.counts_again(snapshot.now());
+        let counts_again = self.counts_again(&snapshot);
+        let is_idle = self.waiting.is_empty() && mark.all_served && !counts_again;
         if is_idle && !is_due {
             self.keep(vault, before, mark)?;
             return Ok(progress);
@@ -125,7 +134,7 @@ impl Follower {
         progress.n_served = self.serve(vault, &snapshot, artefact, &shelf, budget)?;
         progress.n_left = self.waiting.len();
         mark.all_served |= self.is_for_all && self.waiting.is_empty();
-        if mark.all_served && self.counts_again(snapshot.now()) {
+        if mark.all_served && counts_again {
             self.count(vault, &snapshot, &audience, &shelf)?;
             progress.is_counted = true;
         }
@@ -212,15 +221,28 @@ impl Follower {
         Ok(n_served)
     }
 
-    fn counts_again(&self, now: At) -> bool {
-        match self.counted_at {
-            None => true,
-            Some(at) if at.day() != now.day() => true,
-            Some(at) => self.is_dirty && now >= at.plus_ms(COUNT_AGAIN_MS),
-        }
+    fn counts_again(&mut self, snapshot: &Snapshot) -> bool {
+        let now = snapshot.now();
+        let Some(at) = self.counted_at.filter(|at| at.day() == now.day()) else { return true };
+        (self.is_dirty && now >= at.plus_ms(COUNT_AGAIN_MS)) || self.has_moved(snapshot)
     }
 
-    /// Counts, for each campaign that picks an item, who in its audience bought what.
+    /// Whether an audience is no longer the one that was counted; looked at once in [`SIZE_MS`].
+    fn has_moved(&mut self, snapshot: &Snapshot) -> bool {
+        let now = snapshot.now();
+        if self.sized_at.is_some_and(|at| now < at.plus_ms(SIZE_MS)) {
+            return false;
+        }
+        self.sized_at = Some(now);
+        let moved = |(name, people): (&String, &PermitSet<'_>)| {
+            let (then, now) = (self.sizes.get(name).copied().unwrap_or(0), size(people));
+            // Below the smallest group a size is nought: crossing it is a move.
+            then.abs_diff(now).saturating_mul(100) > then.saturating_mul(MOVED_PERCENT_MAX)
+        };
+        audiences(snapshot).iter().any(moved)
+    }
+
+    /// Counts, for each campaign, who in its audience bought what.
     fn count(
         &mut self,
         vault: &Vault,
@@ -228,34 +250,42 @@ impl Follower {
         audience: &PermitSet<'_>,
         shelf: &Shelf,
     ) -> Result<(), UnderstandError> {
-        let promise = snapshot.promise();
+        let floor = snapshot.promise().guard.smallest_group;
         let baskets = audience.baskets(BASKET_ITEMS_MAX).map_err(UnderstandError::Refused)?;
-        let mut counted: BTreeMap<String, Combination> = BTreeMap::new();
-        for campaign in promise.campaigns.values().filter(|campaign| picks_item(promise, campaign)) {
-            let Some(artefact) = promise.artefact(ArtefactKind::Campaign, campaign.name.as_str()) else { continue };
-            // A campaign that may not run has no audience to count.
-            let Ok(people) = snapshot.permit_set(artefact.id).and_then(|set| set.within(&campaign.to)) else {
-                continue;
-            };
-            let counts = shelf.combination(&people, &baskets, promise.guard.smallest_group, snapshot.now());
-            let name = format!("combination/{}", campaign.to);
-            // Two campaigns over one segment: the smaller audience speaks for both.
-            match counted.get(&name) {
-                Some(known) if known.n_people <= counts.n_people => {}
-                _ => drop(counted.insert(name, counts)),
-            }
-        }
-        for (name, counts) in &counted {
-            records::write(vault, name, counts)?;
+        self.sizes.clear();
+        for (name, people) in audiences(snapshot) {
+            let counts = shelf.combination(&people, &baskets, floor, snapshot.now());
+            records::write(vault, &name, &counts)?;
+            self.sizes.insert(name, size(&people));
         }
         self.counted_at = Some(snapshot.now());
+        self.sized_at = self.counted_at;
         self.is_dirty = false;
         Ok(())
     }
 }
 
-fn picks_item(promise: &Promise, campaign: &promise::CampaignPlan) -> bool {
-    campaign.offers_in(promise).any(|offer| offer.picks_item)
+/// The audiences of the campaigns, by the name of the record of their counts.
+fn audiences(snapshot: &Snapshot) -> BTreeMap<String, PermitSet<'_>> {
+    let promise = snapshot.promise();
+    let mut audiences: BTreeMap<String, PermitSet<'_>> = BTreeMap::new();
+    for campaign in promise.campaigns.values() {
+        let Some(artefact) = promise.artefact(ArtefactKind::Campaign, campaign.name.as_str()) else { continue };
+        // A campaign that may not run has no audience to count.
+        let Ok(people) = snapshot.permit_set(artefact.id).and_then(|set| set.within(&campaign.to)) else { continue };
+        let name = format!("combination/{}", campaign.to);
+        // Two campaigns over one segment: the smaller audience speaks for both.
+        match audiences.get(&name) {
+            Some(known) if size(known) <= size(&people) => {}
+            _ => drop(audiences.insert(name, people)),
+        }
+    }
+    audiences
+}
+
+/// How many people; nought when fewer than the smallest group.
+fn size(people: &PermitSet<'_>) -> u64 {
+    people.count().unwrap_or(0)
 }
 
 /// The catalogue as this room needs it: plain items with their groups, and the fewest people that anything may rest on.
@@ -302,7 +332,7 @@ impl Shelf {
         now: At,
     ) -> Combination {
         let mut counts = Combination { as_of: now.ms(), ..Combination::default() };
-        counts.n_people = people.count().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        counts.n_people = u32::try_from(size(people)).unwrap_or(u32::MAX);
         for (_, basket) in baskets.iter().filter(|(person, _)| people.contains(*person)) {
             let items: BTreeSet<&ItemCode> = basket.iter().filter(|item| self.is_plain(item)).collect();
             let groups: BTreeSet<&String> = items.iter().filter_map(|item| self.groups.get(*item)).collect();

@@ -172,6 +172,51 @@ fn an_audience_is_counted_and_few_are_not_told() {
 }
 
 #[test]
+fn an_audience_that_has_moved_is_counted_anew_within_a_minute() {
+    let mut house = House::new();
+    let lapse = |house: &mut House, n: u64| {
+        let user = format!("u{n}");
+        for days_ago in [300, 250, 200] {
+            house.order(&user, days_ago, false, &["KETTLE"]);
+        }
+        house.answer(&user, ConsentStatus::Given, None);
+    };
+    // Enough to learn from, too few to write to.
+    for n in 0..60 {
+        let user = format!("once{n}");
+        house.order(&user, 10, false, &["TEAPOT"]);
+        house.answer(&user, ConsentStatus::Given, None);
+    }
+    for n in 0..49 {
+        lapse(&mut house, n);
+    }
+    let mut follower = Follower::new();
+    house.follow(&mut follower);
+    let n_people = |house: &House| house.record("combination/lapsed")["n_people"].as_u64().unwrap();
+    assert_eq!(n_people(&house), 0);
+    // Whoever comes in, and when that is known: at the floor, at 10 % more, above 10 % more.
+    for (n, counted) in [(50, 50), (55, 50), (56, 56)] {
+        for n in n_people(&house).max(49)..n {
+            lapse(&mut house, n);
+        }
+        let before = n_people(&house);
+        house.clock.advance_ms(59_999);
+        house.follow(&mut follower);
+        assert_eq!(n_people(&house), before, "at most once a minute");
+        house.clock.advance_ms(1);
+        house.follow(&mut follower);
+        assert_eq!(n_people(&house), counted, "{n} people");
+    }
+    // And the other way round: fewer than the smallest group are not told.
+    for n in 0..7 {
+        house.answer(&format!("u{n}"), ConsentStatus::Withdrawn, None);
+    }
+    house.clock.advance_ms(60_000);
+    house.follow(&mut follower);
+    assert_eq!(n_people(&house), 0);
+}
+
+#[test]
 fn what_is_bought_or_given_back_changes_the_candidates() {
     let (mut house, people) = kettles();
     let mut follower = Follower::new();
