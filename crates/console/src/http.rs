@@ -10,7 +10,8 @@ use crate::state::State;
 use crate::view;
 use askama::Template;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Form, Path, Request, State as Shared};
+use axum::extract::{DefaultBodyLimit, Form, FromRequest, FromRequestParts, Path, Request, State as Shared};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -99,7 +100,7 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Somebody signed in, with the word their forms carry.
+/// Somebody signed in, with the word their forms carry. A handler that asks for it is closed to everybody else.
 struct Inside {
     staff: Staff,
     csrf: String,
@@ -114,14 +115,41 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-fn inside(console: &Console, headers: &HeaderMap) -> Result<Inside, Box<Response>> {
-    cookie(headers)
-        .and_then(|value| console.sessions.find(&console.vault, value))
-        .map(|(staff, csrf)| Inside { staff, csrf })
-        .ok_or_else(|| {
+impl FromRequestParts<Console> for Inside {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
+        let found = cookie(&parts.headers).and_then(|value| console.sessions.find(&console.vault, value));
+        found.map(|(staff, csrf)| Self { staff, csrf }).ok_or_else(|| {
             let page = Enter { frame: frame(console, None, ""), secret: None };
-            Box::new((StatusCode::UNAUTHORIZED, render(&page)).into_response())
+            (StatusCode::UNAUTHORIZED, render(&page)).into_response()
         })
+    }
+}
+
+/// Somebody signed in, through a form of ours: it carries the session's word.
+struct Meant(Inside);
+
+/// A form that carries nothing but the session's word.
+#[derive(Deserialize)]
+struct Word {
+    csrf: String,
+}
+
+impl FromRequest<Console> for Meant {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let inside = Inside::from_request_parts(&mut parts, console).await?;
+        let form = Form::<Word>::from_request(Request::from_parts(parts, body), console).await;
+        let Form(word) = form.map_err(IntoResponse::into_response)?;
+        if word.csrf == inside.csrf {
+            return Ok(Self(inside));
+        }
+        let says = "Open the page again and repeat what you did.";
+        Err(problem(console, StatusCode::FORBIDDEN, "This form is too old", says))
+    }
 }
 
 fn frame(console: &Console, inside: Option<&Inside>, here: &'static str) -> Frame {
@@ -172,12 +200,7 @@ async fn enter(Shared(console): Shared<Console>, Path(secret): Path<String>) -> 
 }
 
 async fn redeem(Shared(console): Shared<Console>, Path(secret): Path<String>) -> Response {
-    let staff = match blocking({
-        let console = Arc::clone(&console);
-        move || session::redeem(&console.vault, &secret)
-    })
-    .await
-    {
+    let staff = match blocking(&console, move |console| session::redeem(&console.vault, &secret)).await {
         Ok(staff) => staff,
         Err(error) => return failed(&console, &error),
     };
@@ -191,19 +214,7 @@ async fn redeem(Shared(console): Shared<Console>, Path(secret): Path<String>) ->
     ([(header::SET_COOKIE, set)], Redirect::to("/")).into_response()
 }
 
-/// A form that carries nothing but the session's word.
-#[derive(Deserialize)]
-struct Word {
-    csrf: String,
-}
-
-async fn leave(Shared(console): Shared<Console>, headers: HeaderMap, Form(word): Form<Word>) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) if inside.csrf == word.csrf => inside,
-        Ok(_) => return wrong_word(&console),
-        Err(door) => return *door,
-    };
-    drop(inside);
+async fn leave(Shared(console): Shared<Console>, headers: HeaderMap, _: Meant) -> Response {
     if let Some(value) = cookie(&headers) {
         console.sessions.end(&console.vault, value);
     }
@@ -211,13 +222,10 @@ async fn leave(Shared(console): Shared<Console>, headers: HeaderMap, Form(word):
     ([(header::SET_COOKIE, gone)], Redirect::to("/")).into_response()
 }
 
-fn wrong_word(console: &Console) -> Response {
-    problem(console, StatusCode::FORBIDDEN, "This form is too old", "Open the page again and repeat what you did.")
-}
-
 /// Runs what may wait for the store off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+async fn blocking<T: Send + 'static>(console: &Console, work: impl FnOnce(&State) -> T + Send + 'static) -> T {
+    let console = Arc::clone(console);
+    match tokio::task::spawn_blocking(move || work(&console)).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
@@ -225,53 +233,31 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async fn live(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
-    match inside(&console, &headers) {
-        Ok(inside) => {
-            render(&LivePage { frame: frame(&console, Some(&inside), "/"), rows: view::live(&console, LIVE_ROWS) })
-        }
-        Err(door) => *door,
-    }
+async fn live(Shared(console): Shared<Console>, inside: Inside) -> Response {
+    render(&LivePage { frame: frame(&console, Some(&inside), "/"), rows: view::live(&console, LIVE_ROWS) })
 }
 
-async fn live_rows(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
-    match inside(&console, &headers) {
-        Ok(_) => render(&LiveRows { rows: view::live(&console, LIVE_ROWS) }),
-        Err(door) => *door,
-    }
+async fn live_rows(Shared(console): Shared<Console>, _: Inside) -> Response {
+    render(&LiveRows { rows: view::live(&console, LIVE_ROWS) })
 }
 
-async fn segments(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
-    let segments = blocking({
-        let console = Arc::clone(&console);
-        move || {
-            let snapshot = console.vault.snapshot();
-            console.promise.segments.values().map(|plan| view::segment(&console, &snapshot, plan)).collect()
-        }
+async fn segments(Shared(console): Shared<Console>, inside: Inside) -> Response {
+    let segments = blocking(&console, move |console| {
+        let snapshot = console.vault.snapshot();
+        console.promise.segments.values().map(|plan| view::segment(console, &snapshot, plan)).collect()
     })
     .await;
     render(&SegmentsPage { frame: frame(&console, Some(&inside), "/segments"), segments })
 }
 
-async fn segment(Shared(console): Shared<Console>, headers: HeaderMap, Path(name): Path<String>) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
+async fn segment(Shared(console): Shared<Console>, inside: Inside, Path(name): Path<String>) -> Response {
     let known = SegmentName::parse(&name).is_ok_and(|name| console.promise.segments.contains_key(&name));
     if !known {
         return not_found(&console);
     }
-    let segment = blocking({
-        let console = Arc::clone(&console);
-        move || {
-            let snapshot = console.vault.snapshot();
-            console.promise.segments.get(name.as_str()).map(|plan| view::segment(&console, &snapshot, plan))
-        }
+    let segment = blocking(&console, move |console| {
+        let snapshot = console.vault.snapshot();
+        console.promise.segments.get(name.as_str()).map(|plan| view::segment(console, &snapshot, plan))
     })
     .await;
     match segment {
@@ -280,61 +266,36 @@ async fn segment(Shared(console): Shared<Console>, headers: HeaderMap, Path(name
     }
 }
 
-async fn campaigns(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
-    let campaigns = blocking({
-        let console = Arc::clone(&console);
-        move || {
-            let snapshot = console.vault.snapshot();
-            console.promise.campaigns.values().map(|plan| view::campaign_row(&snapshot, plan)).collect()
-        }
+async fn campaigns(Shared(console): Shared<Console>, inside: Inside) -> Response {
+    let campaigns = blocking(&console, move |console| {
+        let snapshot = console.vault.snapshot();
+        console.promise.campaigns.values().map(|plan| view::campaign_row(&snapshot, plan)).collect()
     })
     .await;
     render(&CampaignsPage { frame: frame(&console, Some(&inside), "/campaigns"), campaigns })
 }
 
-async fn campaign(Shared(console): Shared<Console>, headers: HeaderMap, Path(name): Path<String>) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
+async fn campaign(Shared(console): Shared<Console>, inside: Inside, Path(name): Path<String>) -> Response {
     let framed = frame(&console, Some(&inside), "/campaigns");
-    let page: Option<CampaignPage> = blocking({
-        let console = Arc::clone(&console);
-        move || {
-            let snapshot = console.vault.snapshot();
-            let plan = console.promise.campaigns.get(name.as_str())?;
-            Some(view::campaign(&console, &snapshot, plan, framed))
-        }
+    let page: Option<CampaignPage> = blocking(&console, move |console| {
+        let snapshot = console.vault.snapshot();
+        let plan = console.promise.campaigns.get(name.as_str())?;
+        Some(view::campaign(console, &snapshot, plan, framed))
     })
     .await;
     page.map_or_else(|| not_found(&console), |page| render(&page))
 }
 
-async fn reviews(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
+async fn reviews(Shared(console): Shared<Console>, inside: Inside) -> Response {
     let rows = view::reviews(&console.vault.snapshot());
     let may_review = inside.staff.role.may_review();
     render(&ReviewsPage { frame: frame(&console, Some(&inside), "/reviews"), rows, may_review })
 }
 
-async fn log(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
+async fn log(Shared(console): Shared<Console>, inside: Inside) -> Response {
     let framed = frame(&console, Some(&inside), "/log");
-    let page = blocking({
-        let console = Arc::clone(&console);
-        move || {
-            view::log(&console.vault.snapshot(), LOG_ROWS).map(|(rows, outbox)| LogPage { frame: framed, rows, outbox })
-        }
+    let page = blocking(&console, move |console| {
+        view::log(&console.vault.snapshot(), LOG_ROWS).map(|(rows, outbox)| LogPage { frame: framed, rows, outbox })
     })
     .await;
     match page {
@@ -345,29 +306,21 @@ async fn log(Shared(console): Shared<Console>, headers: HeaderMap) -> Response {
 
 // ── acting ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async fn start(shared: Shared<Console>, headers: HeaderMap, path: Path<String>, form: Form<Word>) -> Response {
-    turn(shared, headers, path, form, Wish::Start).await
+async fn start(shared: Shared<Console>, path: Path<String>, meant: Meant) -> Response {
+    turn(shared, path, meant, Wish::Start).await
 }
 
-async fn pause(shared: Shared<Console>, headers: HeaderMap, path: Path<String>, form: Form<Word>) -> Response {
-    turn(shared, headers, path, form, Wish::Pause).await
+async fn pause(shared: Shared<Console>, path: Path<String>, meant: Meant) -> Response {
+    turn(shared, path, meant, Wish::Pause).await
 }
 
 /// Starts or pauses a campaign: its state record, and an entry in the one log.
 async fn turn(
     Shared(console): Shared<Console>,
-    headers: HeaderMap,
     Path(name): Path<String>,
-    Form(word): Form<Word>,
+    Meant(inside): Meant,
     wish: Wish,
 ) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
-    if inside.csrf != word.csrf {
-        return wrong_word(&console);
-    }
     if !inside.staff.role.may_run_campaigns() {
         return problem(
             &console,
@@ -380,13 +333,12 @@ async fn turn(
     else {
         return not_found(&console);
     };
-    let done = blocking({
-        let (console, campaign) = (Arc::clone(&console), campaign.clone());
-        move || decide::order::order(&console.vault, &console.promise, &campaign, wish, &inside.staff.name)
+    let done = blocking(&console, move |console| {
+        decide::order::order(&console.vault, &console.promise, &campaign, wish, &inside.staff.name)
     })
     .await;
     match done {
-        Ok(_) => Redirect::to(&format!("/campaigns/{campaign}")).into_response(),
+        Ok(_) => Redirect::to(&format!("/campaigns/{name}")).into_response(),
         Err(DecideError::Refused { refusal, .. }) => {
             problem(&console, StatusCode::CONFLICT, "This campaign may not start", &refusal.sentence())
         }
@@ -394,19 +346,7 @@ async fn turn(
     }
 }
 
-async fn review(
-    Shared(console): Shared<Console>,
-    headers: HeaderMap,
-    Path(id): Path<String>,
-    Form(word): Form<Word>,
-) -> Response {
-    let inside = match inside(&console, &headers) {
-        Ok(inside) => inside,
-        Err(door) => return *door,
-    };
-    if inside.csrf != word.csrf {
-        return wrong_word(&console);
-    }
+async fn review(Shared(console): Shared<Console>, Path(id): Path<String>, Meant(inside): Meant) -> Response {
     if !inside.staff.role.may_review() {
         return problem(&console, StatusCode::FORBIDDEN, "Not with your role", "Marketers and privacy staff review.");
     }
@@ -415,15 +355,12 @@ async fn review(
     if !known {
         return not_found(&console);
     }
-    let done = blocking({
-        let console = Arc::clone(&console);
-        move || {
-            let (staff, at) = (inside.staff.name, console.vault.now());
-            let role = inside.staff.role.as_str().to_owned();
-            console.vault.review(Review { artefact, staff: staff.clone(), role, at })?.wait()?;
-            let act = StaffAct { staff, act: "reviewed", person: None, reason: artefact.to_string(), at };
-            console.vault.staff_act(act)?.wait()
-        }
+    let done = blocking(&console, move |console| {
+        let (staff, at) = (inside.staff.name, console.vault.now());
+        let role = inside.staff.role.as_str().to_owned();
+        console.vault.review(Review { artefact, staff: staff.clone(), role, at })?.wait()?;
+        let act = StaffAct { staff, act: "reviewed", person: None, reason: artefact.to_string(), at };
+        console.vault.staff_act(act)?.wait()
     })
     .await;
     match done {

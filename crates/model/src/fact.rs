@@ -38,6 +38,19 @@ pub enum Class {
     Never,
 }
 
+impl Class {
+    /// The word in the promise file and in a person's copy.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Personal => "personal",
+            Self::Sensitive => "sensitive",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// In which part of life a fact was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Context {
@@ -50,6 +63,19 @@ pub enum Context {
     Health,
     /// Among friends.
     Social,
+}
+
+impl Context {
+    /// The word in the promise file and in a person's copy.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shopping => "shopping",
+            Self::Work => "work",
+            Self::Health => "health",
+            Self::Social => "social",
+        }
+    }
 }
 
 /// Where a fact comes from. A fact without provenance cannot be written: the type asks for it.

@@ -6,11 +6,11 @@ use crate::copy::{
     ReaderCopy, StaffCopy, StepCopy, UseCopy, ValueCopy,
 };
 use crate::words::{self, When};
-use model::{ArtefactId, At, Class, Context, Day, EventKind, ItemCode, Kind, Method, ProfileId, Value};
+use model::{ArtefactId, At, Day, EventKind, ItemCode, Kind, Method, ProfileId, Value};
 use promise::{Artefact, ArtefactKind, CandidatesPlan, ChannelKind, Promise, Refusal, RefusalReason};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use vault::{DecisionView, EventView, FactRead, FactView, ItemBasis, LedgerEntry, Permit, Snapshot};
+use vault::{DecisionView, EventView, FactRead, FactView, LedgerEntry, Permit, Snapshot};
 
 /// Most events in one copy; the newest come first.
 pub(crate) const EVENTS_MAX: usize = 100_000;
@@ -162,8 +162,8 @@ impl<'s> Reader<'s> {
             told_words,
             purposes: self.purposes(&fact.purposes),
             notice_version: fact.notice_version,
-            class: class(fact.class),
-            context: context(fact.context),
+            class: fact.class.as_str(),
+            context: fact.context.as_str(),
             until: When(fact.expires_at),
             life_used_percent: life_used(fact.as_of, fact.expires_at, self.now),
             read_by: Vec::new(),
@@ -336,7 +336,7 @@ impl<'s> Reader<'s> {
             state: view.message_state.clone(),
             facts: trace.facts.iter().map(|read| self.fact_read(read)).collect(),
             steps: trace.steps.iter().map(step).collect(),
-            basis: basis(trace.basis),
+            basis: trace.basis.as_str(),
             shared_by: trace.shared_by,
             exposure: trace.exposure.clone(),
             propensity_micros: trace.propensity_micros,
@@ -354,24 +354,6 @@ fn life_used(from: At, until: At, now: At) -> u8 {
     u8::try_from((i128::from(used.clamp(0, whole)) * 100) / i128::from(whole)).unwrap_or(100)
 }
 
-const fn class(class: Class) -> &'static str {
-    match class {
-        Class::Plain => "plain",
-        Class::Personal => "personal",
-        Class::Sensitive => "sensitive",
-        Class::Never => "never",
-    }
-}
-
-const fn context(context: Context) -> &'static str {
-    match context {
-        Context::Shopping => "shopping",
-        Context::Work => "work",
-        Context::Health => "health",
-        Context::Social => "social",
-    }
-}
-
 const fn event_kind(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Track => "track",
@@ -380,15 +362,5 @@ const fn event_kind(kind: EventKind) -> &'static str {
         EventKind::Identify => "identify",
         EventKind::Group => "group",
         EventKind::Alias => "alias",
-    }
-}
-
-const fn basis(basis: ItemBasis) -> &'static str {
-    match basis {
-        ItemBasis::Purchase => "purchase",
-        ItemBasis::Group => "group",
-        ItemBasis::Popular => "popular",
-        ItemBasis::Stated => "stated",
-        ItemBasis::None => "none",
     }
 }

@@ -6,7 +6,7 @@ use crate::declaration::{
     Basis, CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Field, OfferPlan, Promise, Purpose, Retention,
     RetentionId, SegmentPlan, Since, Source, SourceKind, TraitPlan,
 };
-use model::{ArtefactId, At, Class, Context, FactName, Kind, PurposeName};
+use model::{ArtefactId, At, FactName, Kind, PurposeName};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Promise {
@@ -188,7 +188,7 @@ impl Source {
 impl Field {
     pub(crate) fn write(&self, out: &mut Canonical) {
         out.line("field", self.name.as_str()).line("type", kind(self.kind)).lines("one_of", &self.one_of);
-        out.line("from", &self.from).line("class", class(self.class)).line("context", context(self.context));
+        out.line("from", &self.from).line("class", self.class.as_str()).line("context", self.context.as_str());
         self.retention.write(out);
     }
 }
@@ -200,7 +200,7 @@ impl EventPlan {
             out.line("property", property).line("type", kind(*of_kind));
         }
         out.line("has_lines", self.lines.to_string());
-        out.line("class", class(self.class)).line("context", context(self.context));
+        out.line("class", self.class.as_str()).line("context", self.context.as_str());
         self.retention.write(out);
     }
 }
@@ -270,24 +270,6 @@ pub(crate) const fn kind(kind: Kind) -> &'static str {
         Kind::Email => "email",
         Kind::Id => "id",
         Kind::Ranking => "ranking",
-    }
-}
-
-const fn class(class: Class) -> &'static str {
-    match class {
-        Class::Plain => "plain",
-        Class::Personal => "personal",
-        Class::Sensitive => "sensitive",
-        Class::Never => "never",
-    }
-}
-
-const fn context(context: Context) -> &'static str {
-    match context {
-        Context::Shopping => "shopping",
-        Context::Work => "work",
-        Context::Health => "health",
-        Context::Social => "social",
     }
 }
 

@@ -5,7 +5,7 @@ use crate::engine::Keyspace;
 use crate::format::{self, DecisionForm, MessageState};
 use crate::house::House;
 use crate::person::{self, Open};
-use crate::record::{CampaignNumbers, ItemBasis};
+use crate::record::CampaignNumbers;
 use crate::seal::RecordKind;
 use crate::snapshot::Snapshot;
 use model::{At, CampaignName, EventName, ProfileId};
@@ -67,13 +67,7 @@ fn count_decision(decision: &DecisionForm, numbers: &mut CampaignNumbers) -> Res
         add(&mut numbers.n_reduced);
     }
     if !decision.held_out {
-        let basis = match decision.trace.basis()? {
-            ItemBasis::Purchase => "purchase",
-            ItemBasis::Group => "group",
-            ItemBasis::Popular => "popular",
-            ItemBasis::Stated => "stated",
-            ItemBasis::None => "none",
-        };
+        let basis = decision.trace.basis()?.as_str();
         add(numbers.basis.entry(basis.to_owned()).or_default());
     }
     let Some(message) = &decision.message else { return Ok(()) };

@@ -340,6 +340,20 @@ pub enum ItemBasis {
     None,
 }
 
+impl ItemBasis {
+    /// The word in counts and in a person's copy.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Purchase => "purchase",
+            Self::Group => "group",
+            Self::Popular => "popular",
+            Self::Stated => "stated",
+            Self::None => "none",
+        }
+    }
+}
+
 /// A decision to record.
 #[derive(Debug, Clone)]
 pub struct NewDecision {

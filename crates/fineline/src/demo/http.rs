@@ -13,7 +13,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use deliver::mail::OpenedMail;
 use deliver::sink::Inbox;
-use model::{Class, Rng};
+use model::{At, Class, Rng};
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -384,6 +384,11 @@ struct InboxPage {
     n_received: usize,
 }
 
+/// "23 Nov 2026, 22:05" of an instant, UTC.
+fn minute(at: At) -> String {
+    at.timestamp().strftime("%-d %b %Y, %H:%M").to_string()
+}
+
 async fn inbox(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Response {
     let listed = |mail: &Arc<deliver::sink::ReceivedMail>| Listed {
         number: mail.number,
@@ -391,7 +396,7 @@ async fn inbox(State(stage): State<Arc<Stage>>, headers: HeaderMap) -> Response 
         subject: OpenedMail::read(&mail.bytes)
             .and_then(|mail| mail.header("Subject").map(str::to_owned))
             .unwrap_or_default(),
-        at: format!("{:.0}", mail.at.timestamp()),
+        at: minute(mail.at),
     };
     let mut mails: Vec<Listed> = stage.inbox.mails().iter().map(listed).collect();
     // The people with a story first: they are the ones a visitor looks for.
@@ -423,7 +428,7 @@ async fn mail(State(stage): State<Arc<Stage>>, Path(number): Path<u64>, headers:
         number,
         subject,
         to: mail.to.join(", "),
-        at: format!("{:.0}", mail.at.timestamp()),
+        at: minute(mail.at),
         n_bytes: mail.bytes.len(),
         source: String::from_utf8_lossy(&mail.bytes).into_owned(),
     })
@@ -436,4 +441,14 @@ async fn mail_html(State(stage): State<Arc<Stage>>, Path(number): Path<u64>) -> 
     let html = mail.html.replacen("<head>", "<head><base target=\"_blank\">", 1);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox allow-popups allow-popups-to-escape-sandbox; frame-ancestors 'self'";
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(html)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inbox_tells_the_time_as_people_write_it() {
+        assert_eq!(minute(At::parse("2026-11-23T22:05:41Z").unwrap()), "23 Nov 2026, 22:05");
+    }
 }

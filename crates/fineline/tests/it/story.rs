@@ -3,6 +3,7 @@
 use crate::house::{House, address, link_in};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Read;
 use vault::EngineKind;
 
@@ -43,6 +44,20 @@ fn why_less_stop(house: &House, user: &str) {
 
     let why = house.get(&format!("/m/{token}")).fine().text();
     assert!(why.contains("in the last 90 days") && !why.contains(&address(user)));
+    let own = |link: &str| link.contains(&format!("/m/{token}"));
+    let places: BTreeSet<&str> = mail
+        .text
+        .split_whitespace()
+        .filter(|link| own(link))
+        .filter_map(|link| link.split_once('#'))
+        .map(|(_, place)| place)
+        .collect();
+    assert_eq!(places, BTreeSet::from(["less", "not-this", "stop"]));
+    for place in places {
+        let (_, there) = why.split_once(&format!("id=\"{place}\"")).unwrap_or_else(|| panic!("nothing is at #{place}"));
+        let form = there.split("<form").nth(1).unwrap();
+        assert!(form.contains(&format!("action=\"/m/{token}/{place}\"")), "#{place} is above its form");
+    }
     for tail in ["", "/less", "/stop", "/address"] {
         let path = format!("/m/{token}{tail}");
         assert_eq!(house.method(Method::HEAD, &path).status, StatusCode::OK, "{path}");
