@@ -1,5 +1,5 @@
-//! `fineline apply --as NAME`: reviews what the promise file asks for and puts it in force. A weaker promise is told
-//! first and waits its days; it is never put in force silently.
+//! `fineline apply --as NAME`: reviews what the promise file asks for and puts it in force. A weaker promise waits
+//! the days in which people have to be told; telling them is still the operator's part, and it says so.
 
 use crate::cli::Ground;
 use crate::exit::{Exit, Failure};
@@ -58,12 +58,13 @@ fn change(args: &Args, ground: &Ground, vault: &Vault, old: &Promise, written: &
         let since = told.as_ref().and_then(promised::Told::since);
         let start = changes.earliest_start(since.unwrap_or(today)).max(written.promise.notice.starts);
         if since.is_none() {
-            agree(args, ground, "Begin to tell people of it?")?;
+            agree(args, ground, "Count the days from today? Fineline mails no notice yet: tell people yourself.")?;
             promised::tell(vault, &written.text, today)?;
         }
         if today < start {
             return Err(Failure::waits(format!(
-                "people are being told since {}; the old promise holds until {start}: run this again then",
+                "the days count since {}, and Fineline mails no notice yet: tell people yourself (`fineline notice render` \
+                 writes it). The old promise holds until {start}: run this again then",
                 since.unwrap_or(today)
             )));
         }

@@ -58,7 +58,7 @@ fn a_weaker_promise_is_told_first_and_waits_its_days() {
     );
     desk.write("promise.toml", &told);
     desk.run(&["apply", "--as", "Test"]).failed(2, "--yes");
-    desk.run(&["apply", "--as", "Test", "--yes"]).failed(3, "the old promise holds until");
+    desk.run(&["apply", "--as", "Test", "--yes"]).failed(3, "tell people yourself");
     desk.run(&["import", "none.toml", "none.csv"]).failed(3, "differs from what is promised now");
     desk.write("promise.toml", shop);
     desk.run(&["plan", "--exit-code"]).fine();
