@@ -369,11 +369,19 @@ fn fault(error: &SmtpError) -> RelayFault {
         RelayFault::Busy
     } else if error.is_timeout() {
         RelayFault::Slow
-    } else if error.is_permanent() || error.is_tls() || error.is_client() {
+    } else if error.is_permanent() || error.is_tls() || error.is_client() || is_untrusted(error) {
         RelayFault::Refused
     } else {
         RelayFault::Down
     }
+}
+
+/// A handshake that failed for what was said in it, a certificate above all, comes as a broken connection: the relay is up,
+/// but it is not the one that was meant.
+fn is_untrusted(error: &SmtpError) -> bool {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let is_invalid = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::InvalidData;
+    causes.any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_invalid))
 }
 
 /// Whatever MAIL is refused for is about us as sender, not about this message.

@@ -1,5 +1,7 @@
 //! The way out against a sink that misbehaves at every stage.
 
+mod protected;
+
 use super::*;
 use crate::mail::compose;
 use crate::mail::tests::{letter, sender};
