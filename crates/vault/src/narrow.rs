@@ -12,11 +12,7 @@ use crate::record::{ConsentAnswer, ConsentChange, Erasure, ErasureAnswer, Identi
 use crate::statement::{self, INCLUDED_WITHIN_MS};
 use crate::wish::Wish;
 use crate::{OutcomeReason, VaultError};
-use model::{ConsentId, ConsentStatus, ProfileId, ProfileKind, RequestId};
-
-/// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation (1), and
-/// the longest life of a key backup (7).
-const UNRECOVERABLE_AFTER_DAYS: i32 = 8;
+use model::{ConsentId, ConsentStatus, ProfileId, ProfileKind};
 
 impl House {
     /// The profile of a subject as memory knows it.
@@ -130,24 +126,14 @@ impl House {
             return Err(VaultError::Closed);
         }
         let now = self.now();
-        let days = match how {
-            Erasure::Now => UNRECOVERABLE_AFTER_DAYS,
-            Erasure::WithinADay => UNRECOVERABLE_AFTER_DAYS.saturating_add(1),
-        };
-        let leaving = |person| Leaving {
-            person,
-            request: RequestId::new(now, self.rng()),
-            how,
-            at: now,
-            unrecoverable_on: now.day().plus(days),
-        };
+        let leaving = |person| Leaving::new(person, how, now, self.rng());
         let own = leaving(person);
         let mut everybody = vec![own];
         everybody.extend(self.devices_of(&person)?.into_iter().map(leaving));
         {
             let mut urgent = self.urgent();
             for leaving in &everybody {
-                urgent.tombstones.add(&leaving.person, now)?;
+                urgent.tombstones.add(&leaving.person, now, how)?;
             }
             self.leave(&everybody);
         }

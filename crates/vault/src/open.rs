@@ -11,13 +11,13 @@ use crate::house::{House, Parts};
 use crate::key::{DaySecrets, Ring};
 use crate::log::sha256;
 use crate::person::Open;
-use crate::record::{Erasure, Review};
+use crate::record::Review;
 use crate::seal::RecordKind;
 use crate::state::{Generation, State, Wheel};
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
-use model::{HouseId, ProfileId, RequestId};
+use model::{HouseId, ProfileId};
 use promise::ReviewRole;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
@@ -154,11 +154,10 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
     for row in store.scan(Keyspace::Keys, &[]) {
         let Ok(id) = <[u8; 16]>::try_from(row?.0) else { continue };
         let id = ProfileId::from_bytes(id);
-        let erased_at = house.urgent().tombstones.erased_at(&id);
-        if let Some(at) = erased_at {
-            // Cut short by a crash: how long its keys should have waited is not known, so they do not.
-            let request = RequestId::new(at, house.rng());
-            left.push(Leaving { person: id, request, how: Erasure::Now, at, unrecoverable_on: at.day().plus(8) });
+        let erased = house.urgent().tombstones.erased(&id);
+        if let Some((at, how)) = erased {
+            // Cut short by a crash: what is left to do is done as it was asked for.
+            left.push(Leaving::new(id, how, at, house.rng()));
             continue;
         }
         let Some(mut open) = Open::load(house, &*store, &id)? else { continue };

@@ -1,8 +1,9 @@
 //! Responsible for the tombstone file: who was erased, as keyed tokens that name nobody, so that no restored backup and
 //! no replayed event brings anybody back.
 //!
-//! File = magic · entries. Entry = token 32 · time 8 · epoch 8 · mac 32, where each mac covers the one before: an entry
-//! cannot be taken out of the middle. How far the file reaches is noted in the store too ([`Tombstones::note`]): a file
+//! File = magic · entries. Entry = token 32 · time 8 · how 1 · epoch 7 · mac 32, where each mac covers the one before: an
+//! entry cannot be taken out of the middle. How: 0 at once (also every entry from before this was written down), 1 within a
+//! day. How far the file reaches is noted in the store too ([`Tombstones::note`]): a file
 //! that is missing or shorter than the store knows is refused.
 //!
 //! Deliberately not: tokens of addresses (`index`), and what erasing does (the committer).
@@ -11,13 +12,14 @@ use crate::VaultError;
 use crate::disk::Disk;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::key::{HouseKeys, Secret, mac};
+use crate::record::Erasure;
 use model::{At, ProfileId};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"FLTOMB1\n";
-const ENTRY_BYTES: usize = 32 + 8 + 8 + 32;
+const ENTRY_BYTES: usize = 32 + 8 + 1 + 7 + 32;
 const NOTE: &[u8] = b"\0tombstones";
 
 /// The open tombstone file.
@@ -25,7 +27,7 @@ pub(crate) struct Tombstones {
     /// `None` in memory.
     file: Option<(PathBuf, File)>,
     key: Secret,
-    tokens: HashMap<[u8; 32], At>,
+    tokens: HashMap<[u8; 32], (At, Erasure)>,
     epoch: u64,
     mac: [u8; 32],
 }
@@ -48,39 +50,44 @@ impl Tombstones {
         let mut tombstones = Self::in_memory(keys);
         for entry in bytes.strip_prefix(MAGIC).ok_or_else(damaged)?.chunks_exact(ENTRY_BYTES) {
             let (token, rest) = entry.split_first_chunk::<32>().ok_or_else(damaged)?;
-            let (at, _) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+            let (at, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
             let at = At::from_ms(i64::from_be_bytes(*at));
-            if tombstones.entry(token, at) != entry {
+            let how = match rest.first() {
+                Some(0) => Erasure::Now,
+                Some(1) => Erasure::WithinADay,
+                _ => return Err(damaged()),
+            };
+            if tombstones.entry(token, at, how) != entry {
                 return Err(damaged());
             }
-            tombstones.push(*token, at);
+            tombstones.push(*token, at, how);
         }
         tombstones.file = Some((path.to_path_buf(), Disk::open_to_append(path)?));
         Ok(tombstones)
     }
 
     /// Notes that somebody was erased, on the disk before this returns; the new epoch. Twice is once.
-    pub(crate) fn add(&mut self, profile: &ProfileId, at: At) -> Result<u64, VaultError> {
+    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<u64, VaultError> {
         let token = self.token(profile);
         if !self.tokens.contains_key(&token) {
-            let entry = self.entry(&token, at);
+            let entry = self.entry(&token, at, how);
             let begins = (MAGIC.len() as u64) + self.epoch * ENTRY_BYTES as u64;
             if let Some((path, file)) = &mut self.file {
                 Disk::append(file, path, begins, &entry)?;
             }
-            self.push(token, at);
+            self.push(token, at, how);
         }
         Ok(self.epoch)
     }
 
-    /// When this profile was erased; `None` when it was not.
-    pub(crate) fn erased_at(&self, profile: &ProfileId) -> Option<At> {
+    /// When and how this profile was erased; `None` when it was not.
+    pub(crate) fn erased(&self, profile: &ProfileId) -> Option<(At, Erasure)> {
         self.tokens.get(&self.token(profile)).copied()
     }
 
     /// Whether this profile was erased.
     pub(crate) fn contains(&self, profile: &ProfileId) -> bool {
-        self.erased_at(profile).is_some()
+        self.erased(profile).is_some()
     }
 
     /// The op that notes this epoch in the store, for the batch that follows an [`Tombstones::add`].
@@ -102,20 +109,28 @@ impl Tombstones {
         mac(&self.key, &[b"profile", profile.as_bytes()])
     }
 
-    fn entry(&self, token: &[u8; 32], at: At) -> Vec<u8> {
-        let mut entry = [token.as_slice(), &at.ms().to_be_bytes(), &(self.epoch + 1).to_be_bytes()].concat();
+    fn entry(&self, token: &[u8; 32], at: At, how: Erasure) -> Vec<u8> {
+        let mut epoch = (self.epoch + 1).to_be_bytes();
+        // Nobody gets as far as the eighth byte of a number of erasures.
+        if let Some(first) = epoch.first_mut() {
+            *first = match how {
+                Erasure::Now => 0,
+                Erasure::WithinADay => 1,
+            };
+        }
+        let mut entry = [token.as_slice(), &at.ms().to_be_bytes(), &epoch].concat();
         let mac = mac(&self.key, &[b"entry", &self.mac, &entry]);
         entry.extend_from_slice(&mac);
         entry
     }
 
-    fn push(&mut self, token: [u8; 32], at: At) {
-        let entry = self.entry(&token, at);
+    fn push(&mut self, token: [u8; 32], at: At, how: Erasure) {
+        let entry = self.entry(&token, at, how);
         if let Some((_, mac)) = entry.split_last_chunk() {
             self.mac = *mac;
         }
         self.epoch += 1;
-        self.tokens.insert(token, at);
+        self.tokens.insert(token, (at, how));
     }
 }
 

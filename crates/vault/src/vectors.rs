@@ -10,6 +10,7 @@ use crate::key::recovery::{RecoveryKey, seal_to};
 use crate::key::{DaySecrets, PersonKey, Ring, Root, Secret, derive};
 use crate::log::{Checkpoint, LogLeaf};
 use crate::receipt::{self, Inclusion, KeyTrust};
+use crate::record::Erasure;
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
@@ -67,13 +68,14 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 7] = [
+const VECTORS: [(&str, Check, Write); 8] = [
     ("envelope-1.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
     ("key-ring-1.json", check_ring, write_ring),
     ("recovery-1.json", check_recovery, write_recovery),
     ("urgent-log-1.json", check_urgent, write_urgent),
-    ("tombstones-1.json", check_tombstones, write_tombstones),
+    ("tombstones-1.json", check_tombstones, || write_tombstones(Erasure::Now)),
+    ("tombstones-2.json", check_tombstones, || write_tombstones(Erasure::WithinADay)),
     ("receipt-1.json", check_receipt, write_receipt),
 ];
 
@@ -250,15 +252,16 @@ fn check_urgent(value: &Value) {
     assert_eq!(json!(entries), value["entries"]);
 }
 
-fn write_tombstones() -> Value {
+fn write_tombstones(how: Erasure) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tombstones");
     let mut value = write_ring();
     let ring = Ring::from_file(&bytes(&value["file"]), &root(value["root"].as_str().unwrap()), &HOUSE, None).unwrap();
     Tombstones::create(&path).unwrap();
     let mut tombstones = Tombstones::open(&path, &ring.house_keys().unwrap()).unwrap();
-    tombstones.add(&PERSON, At::from_ms(1_795_000_000_000)).unwrap();
-    json!({ "about": "magic; entry: token 32, time ms i64, epoch u64, mac 32 over the mac before", "root": value["root"].take(),
+    tombstones.add(&PERSON, At::from_ms(1_795_000_000_000), how).unwrap();
+    json!({ "about": "magic; entry: token 32, time ms i64, how u8 (0 at once, 1 within a day), epoch u56, mac 32 over the mac before",
+            "within_a_day": how == Erasure::WithinADay, "root": value["root"].take(),
             "house": value["house"].take(), "ring": value["file"].take(), "erased": hex(PERSON.as_bytes()),
             "erased_at_ms": 1_795_000_000_000i64, "file": hex(Disk::read(&path).unwrap().unwrap()) })
 }
@@ -268,8 +271,10 @@ fn check_tombstones(value: &Value) {
     let ring = Ring::from_file(&bytes(&value["ring"]), &root(value["root"].as_str().unwrap()), &house, None).unwrap();
     let keys = ring.house_keys().unwrap();
     let tombstones = in_file(&bytes(&value["file"]), |path| Tombstones::open(path, &keys).unwrap());
-    let erased = tombstones.erased_at(&ProfileId::from_bytes(array(&value["erased"])));
-    assert_eq!(erased.map(At::ms), value["erased_at_ms"].as_i64());
+    let (at, how) = tombstones.erased(&ProfileId::from_bytes(array(&value["erased"]))).unwrap();
+    assert_eq!(Some(at.ms()), value["erased_at_ms"].as_i64());
+    // Files of the first format say nothing about it: at once.
+    assert_eq!(how == Erasure::WithinADay, value["within_a_day"].as_bool().unwrap_or(false));
 }
 
 fn write_receipt() -> Value {

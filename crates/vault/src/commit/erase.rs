@@ -11,11 +11,15 @@ use crate::person::{self, Open};
 use crate::record::Erasure;
 use crate::seal::RecordKind;
 use crate::statement;
-use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId};
+use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId, Rng};
 use std::sync::Arc;
 
 /// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
 const RECOVERY_MS: i64 = DAY_MS;
+
+/// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation (1), and
+/// the longest life of a key backup (7).
+const UNRECOVERABLE_AFTER_DAYS: i32 = 8;
 
 /// One profile to erase.
 #[derive(Clone, Copy)]
@@ -25,6 +29,17 @@ pub(crate) struct Leaving {
     pub how: Erasure,
     pub at: At,
     pub unrecoverable_on: Day,
+}
+
+impl Leaving {
+    /// Somebody who goes, under a request of their own.
+    pub(crate) fn new(person: ProfileId, how: Erasure, at: At, rng: &dyn Rng) -> Self {
+        let days = match how {
+            Erasure::Now => UNRECOVERABLE_AFTER_DAYS,
+            Erasure::WithinADay => UNRECOVERABLE_AFTER_DAYS.saturating_add(1),
+        };
+        Self { person, request: RequestId::new(at, rng), how, at, unrecoverable_on: at.day().plus(days) }
+    }
 }
 
 /// Keyspaces whose keys begin with the profile id and whose rows are sealed under its keys.

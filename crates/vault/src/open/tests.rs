@@ -1,5 +1,6 @@
 //! A crash between the acknowledgement of an urgent command and its batch: what was acknowledged holds.
 
+use crate::engine::Keyspace;
 use crate::record::{ConsentChange, Erasure, Identifier, IdentifierKind, Reduction, Subject};
 use crate::{EngineKind, Household, NoProjection, Options, Vault};
 use model::chance::Seeded;
@@ -127,6 +128,31 @@ fn d10_an_erasure_acknowledged_before_a_crash_is_finished_before_anybody_is_serv
         let store = Arc::clone(&after.inner.house.generation().store);
         assert_eq!(store.get(crate::engine::Keyspace::Keys, person.as_bytes()).unwrap(), None, "the key row is gone");
         assert!(after.consent(house.answer(ConsentStatus::Given)).unwrap().wait().unwrap().profile.is_none());
+    }
+}
+
+#[test]
+fn d10_an_erasure_within_a_day_stays_one_after_a_crash() {
+    for engine in ENGINES {
+        for (how, waits) in [(Erasure::WithinADay, true), (Erasure::Now, false)] {
+            let house = house(engine);
+            let person = house.person();
+            let promised = house.vault.inner.house.begin_erasure(person, how).unwrap();
+            let after = house.crashed();
+            assert_eq!(house.verdict(&after, person), Some(RefusalReason::NoSuchPerson), "{engine:?}");
+            let store = Arc::clone(&after.inner.house.generation().store);
+            let row = |keyspace, key: &[u8]| store.get(keyspace, key).unwrap().is_some();
+            assert!(!row(Keyspace::Keys, person.as_bytes()), "{engine:?} {how:?}: no key of it in the house");
+            let recovery = store.get(Keyspace::House, &crate::house::House::recovery_row(&person)).unwrap();
+            assert_eq!(recovery.is_some(), waits, "{engine:?} {how:?}");
+            let rows = store.scan(Keyspace::Profiles, person.as_bytes()).count();
+            assert_eq!(rows > 0, waits, "{engine:?} {how:?}: sealed rows wait with it");
+            let until =
+                recovery.map(|row| crate::format::decode::<crate::format::RecoveryForm>("house", &row).unwrap());
+            let asked_at = house.vault.now();
+            assert_eq!(until.map(|form| form.until), waits.then(|| asked_at.plus_days(1).ms()));
+            assert_eq!(promised.unrecoverable_on, asked_at.day().plus(if waits { 9 } else { 8 }));
+        }
     }
 }
 

@@ -19,10 +19,10 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
     let path = folder.path().join("tombstones");
     Tombstones::create(&path).unwrap();
     let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
-    for n in [1, 2, 3] {
-        assert_eq!(tombstones.add(&person(n), At::from_ms(n.into())).unwrap(), u64::from(n));
+    for (n, how) in [(1, Erasure::Now), (2, Erasure::WithinADay), (3, Erasure::Now)] {
+        assert_eq!(tombstones.add(&person(n), At::from_ms(n.into()), how).unwrap(), u64::from(n));
     }
-    assert_eq!(tombstones.add(&person(2), At::from_ms(99)).unwrap(), 3, "twice is once");
+    assert_eq!(tombstones.add(&person(2), At::from_ms(99), Erasure::Now).unwrap(), 3, "twice is once");
     (folder, path)
 }
 
@@ -30,7 +30,8 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
 fn the_erased_are_known_after_reopening_and_the_file_names_nobody() {
     let (_folder, path) = filled();
     let tombstones = Tombstones::open(&path, &keys(1)).unwrap();
-    assert_eq!(tombstones.erased_at(&person(2)), Some(At::from_ms(2)));
+    assert_eq!(tombstones.erased(&person(1)), Some((At::from_ms(1), Erasure::Now)));
+    assert_eq!(tombstones.erased(&person(2)), Some((At::from_ms(2), Erasure::WithinADay)));
     assert!(!tombstones.contains(&person(4)));
     let bytes = Disk::read(&path).unwrap().unwrap();
     assert!(!bytes.windows(16).any(|window| window == person(1).as_bytes()));
@@ -44,7 +45,7 @@ fn a_torn_last_entry_is_cut_and_every_changed_byte_refused() {
         Disk::replace(&path, &bytes[..bytes.len() - cut]).unwrap();
         let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
         assert_eq!(tombstones.epoch, 2);
-        tombstones.add(&person(3), At::from_ms(3)).unwrap();
+        tombstones.add(&person(3), At::from_ms(3), Erasure::Now).unwrap();
         assert_eq!(Disk::read(&path).unwrap().unwrap(), bytes);
     }
     for at in 0..bytes.len() {
@@ -73,8 +74,8 @@ fn a_missing_shorter_or_other_file_than_the_store_knows_is_refused() {
     Disk::replace(&path, &bytes[..MAGIC.len() + ENTRY_BYTES]).unwrap();
     let mut older = Tombstones::open(&path, &keys(1)).unwrap();
     assert!(matches!(older.check(engine.snapshot().as_ref()), Err(VaultError::Tombstones)));
-    older.add(&person(7), At::from_ms(7)).unwrap();
-    older.add(&person(8), At::from_ms(8)).unwrap();
+    older.add(&person(7), At::from_ms(7), Erasure::Now).unwrap();
+    older.add(&person(8), At::from_ms(8), Erasure::Now).unwrap();
     assert!(
         matches!(older.check(engine.snapshot().as_ref()), Err(VaultError::Tombstones)),
         "same length, others in it"
@@ -82,7 +83,7 @@ fn a_missing_shorter_or_other_file_than_the_store_knows_is_refused() {
 
     Disk::replace(&path, &bytes).unwrap();
     let mut newer = Tombstones::open(&path, &keys(1)).unwrap();
-    newer.add(&person(9), At::from_ms(9)).unwrap();
+    newer.add(&person(9), At::from_ms(9), Erasure::Now).unwrap();
     newer.check(engine.snapshot().as_ref()).unwrap();
 
     std::fs::remove_file(&path).unwrap();
