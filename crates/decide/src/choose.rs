@@ -39,7 +39,7 @@ pub struct Pick {
     pub because: Option<String>,
     /// The candidate that was used, if one was.
     pub candidate: Option<RankedItem>,
-    /// How many people share the combination.
+    /// How many people share the combination; 0 = not counted.
     pub shared_by: u32,
 }
 
@@ -71,8 +71,8 @@ impl Shelf<'_> {
             candidates.iter().find_map(|ranked| Some((open(&ranked.item).filter(fits)?, Some(ranked.clone()))));
         let (item, candidate) =
             of_candidates.or_else(|| Some((self.popular_in(taste).find_map(|code| open(&code))?, None)))?;
-        let shared_by = self.combination.n_people;
-        Some(Pick { item, basis: ItemBasis::Stated, because: None, candidate, shared_by })
+        // How many stated the same is not counted, so nothing is said about it.
+        Some(Pick { item, basis: ItemBasis::Stated, because: None, candidate, shared_by: 0 })
     }
 
     fn purchase(&self, candidates: &[RankedItem], open: &Open<'_>) -> Option<Pick> {
@@ -193,8 +193,8 @@ mod tests {
     #[test]
     fn a_stated_taste_beats_what_was_worked_out() {
         let candidates = [ranked("K2", Some("K1")), ranked("G3", Some("K1"))];
-        check(&candidates, Some("garden"), &[], Some(("G3", ItemBasis::Stated, 400)));
-        check(&candidates, Some("garden"), &["G3"], Some(("G9", ItemBasis::Stated, 400)));
+        check(&candidates, Some("garden"), &[], Some(("G3", ItemBasis::Stated, 0)));
+        check(&candidates, Some("garden"), &["G3"], Some(("G9", ItemBasis::Stated, 0)));
         check(&candidates, Some("toys"), &[], Some(("K2", ItemBasis::Purchase, 50)));
         check(&candidates, Some("baby"), &[], Some(("K2", ItemBasis::Purchase, 50)));
     }

@@ -129,7 +129,7 @@ impl<'q> Deciding<'q> {
         let contact = self.reader.contact();
         let mut send_at = None;
         if *channel == ChannelKind::Email {
-            self.address()?;
+            self.address(&contact)?;
             self.cap(&contact)?;
             send_at = quiet::send_at(&promise.cap, &promise.zone, contact.zone.as_deref(), *now);
             // Not a refusal: the message waits.
@@ -149,6 +149,9 @@ impl<'q> Deciding<'q> {
         let held_out = is_held_out(&campaign.name, &self.question.person, campaign.hold_out_permille);
         let _ = self.ask("hold_out", RefusalReason::HeldOut, !held_out);
         trace.steps.clone_from(&self.steps);
+        // The chance of what the lot did: everything else is decided by rules.
+        let left_alone_micros = u32::from(campaign.hold_out_permille).saturating_mul(1_000).min(1_000_000);
+        trace.propensity_micros = if held_out { left_alone_micros } else { 1_000_000 - left_alone_micros };
         if held_out {
             trace.texts = LEFT_ALONE.map(str::to_owned);
             trace.slots.clear();
@@ -198,7 +201,7 @@ impl<'q> Deciding<'q> {
         }
     }
 
-    fn address(&mut self) -> Result<(), RefusalReason> {
+    fn address(&mut self, contact: &ContactState) -> Result<(), RefusalReason> {
         let Question { promise, artefact, .. } = self.question;
         let mut fields = promise.fields.values().filter(|field| artefact.terms.reads.contains(field.name.as_str()));
         let field = fields.find(|field| field.kind == Kind::Email).map(|field| field.name.clone());
@@ -206,7 +209,7 @@ impl<'q> Deciding<'q> {
         self.ask("address", RefusalReason::NoAddress, fact.is_some())?;
         // The address is needed to send, not to explain: the trace keeps only that there is one.
         self.facts.extend(fact.map(|fact| Fact { value: Value::Flag(true), ..fact }));
-        Ok(())
+        self.ask("address_works", RefusalReason::Suppressed, !contact.suppressed)
     }
 
     fn cap(&mut self, contact: &ContactState) -> Result<(), RefusalReason> {
@@ -291,7 +294,7 @@ impl<'q> Deciding<'q> {
             steps: Vec::new(),
             texts,
             slots,
-            propensity_micros: 1_000_000,
+            propensity_micros: 0,
             basis: pick.map_or(ItemBasis::None, |pick| pick.basis),
             shared_by: pick.map_or(shelf.combination.n_people, |pick| pick.shared_by),
             exposure: match channel {

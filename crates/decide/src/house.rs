@@ -4,7 +4,7 @@
 use crate::DecideError;
 use crate::records::{CampaignState, Combination, POPULAR, Popular, State};
 use model::CampaignName;
-use promise::CampaignPlan;
+use promise::{ArtefactKind, CampaignPlan, Refusal};
 use serde::de::DeserializeOwned;
 use vault::{Snapshot, Vault};
 
@@ -18,11 +18,23 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// Reads what `understand` left for a campaign; `None` when it has not looked at its segment yet.
+    /// Reads what `understand` left for a campaign; `None` when it has not looked at its segment yet. Where no offer picks an
+    /// item there is nothing for it to look at: only how many people there are matters.
     ///
     /// # Errors
     /// [`DecideError`] when a record cannot be read.
     pub fn read(snapshot: &Snapshot, campaign: &CampaignPlan) -> Result<Option<Self>, DecideError> {
+        if !campaign.offers_in(snapshot.promise()).any(|offer| offer.picks_item) {
+            let artefact = snapshot.promise().artefact(ArtefactKind::Campaign, campaign.name.as_str());
+            let audience =
+                artefact.and_then(|artefact| snapshot.permit_set(artefact.id).ok()?.within(&campaign.to).ok());
+            let n_people = audience.and_then(|audience| audience.count()).unwrap_or(0);
+            let n_people = u32::try_from(n_people).unwrap_or(u32::MAX);
+            return Ok(Some(Self {
+                combination: Combination { n_people, ..Combination::default() },
+                ..Self::default()
+            }));
+        }
         let Some(combination) = record(snapshot, &Combination::name(&campaign.to))? else { return Ok(None) };
         let popular = record(snapshot, POPULAR)?.unwrap_or_default();
         Ok(Some(Self { combination, popular }))
@@ -45,12 +57,14 @@ pub fn running(snapshot: &Snapshot, name: &CampaignName) -> Result<Option<Campai
     Ok(campaign(snapshot, name)?.filter(|state| state.state == State::Running))
 }
 
-/// Ends a campaign whose audience is too small before it writes to anybody.
+/// Lets a campaign rest whose audience is too small, say, until staff starts it again. What staff ordered meanwhile stays.
 ///
 /// # Errors
 /// [`DecideError`].
-pub(crate) fn refuse(vault: &Vault, campaign: &CampaignName, state: CampaignState) -> Result<(), DecideError> {
-    put(vault, &campaign_record(campaign), &CampaignState { state: State::Refused, ..state })
+pub(crate) fn refuse(vault: &Vault, campaign: &CampaignName, refusal: &Refusal) -> Result<(), DecideError> {
+    let Some(known) = running(&vault.snapshot(), campaign)? else { return Ok(()) };
+    let refused_for = Some(refusal.reason.as_str().to_owned());
+    put(vault, &campaign_record(campaign), &CampaignState { state: State::Refused, refused_for, ..known })
 }
 
 pub(crate) fn put(vault: &Vault, name: &str, value: &impl serde::Serialize) -> Result<(), DecideError> {
@@ -60,7 +74,7 @@ pub(crate) fn put(vault: &Vault, name: &str, value: &impl serde::Serialize) -> R
 }
 
 pub(crate) fn campaign_record(campaign: &CampaignName) -> String {
-    format!("campaign/{campaign}")
+    CampaignState::record_name(campaign.as_str())
 }
 
 fn record<T: DeserializeOwned>(snapshot: &Snapshot, name: &str) -> Result<Option<T>, DecideError> {

@@ -376,14 +376,6 @@ fn standing(
     if decision.offer.as_ref().is_some_and(|offer| !stands(offer)) {
         return Ok(None);
     }
-    // What the person turned down since is not shown again.
-    let turned_down = permit.contact();
-    let is_down = |name: &str| turned_down.reveal().turned_down.iter().any(|down| down == name);
-    let offer_down = decision.offer.as_ref().is_some_and(|offer| is_down(offer.as_str()));
-    let item_down = decision.item.as_ref().is_some_and(|item| is_down(item.as_str()));
-    if offer_down || item_down {
-        return Err(Refusal::because(RefusalReason::TurnedDown));
-    }
     let offer = decision.offer.as_ref().and_then(|offer| answer_of(snapshot, offer, decision.item.as_ref(), trace));
     let reason = reason_of(offer.is_some(), decision.held_out, trace);
     Ok(Some(Shown { person, consent_seq: permit.consent_seq(), id, offer, reason }))

@@ -11,9 +11,9 @@ use vault::{StaffAct, Vault};
 /// What staff wants of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
-    /// Decide and send; a paused run goes on, otherwise a new one begins.
+    /// Decide and send; a run that was paused or refused goes on where it stood, so that nobody is written to twice.
     Start,
-    /// Decide and send nothing for now.
+    /// Decide and send nothing for now, also of what waits in the outbox.
     Pause,
 }
 
@@ -54,7 +54,7 @@ pub fn order(
     }
     let before = house::campaign(&snapshot, name)?;
     let run = before.as_ref().map_or(0, |state| state.run);
-    let goes_on = before.as_ref().is_some_and(|state| matches!(state.state, State::Running | State::Paused));
+    let goes_on = before.as_ref().is_some_and(|state| state.state != State::Stopped);
     let (to, act) = match wish {
         Wish::Start => (State::Running, "started_campaign"),
         Wish::Pause => (State::Paused, "paused_campaign"),
@@ -64,6 +64,7 @@ pub fn order(
         run: if goes_on { run } else { run + u32::from(wish == Wish::Start) },
         started_at: before.filter(|_| goes_on).map_or(vault.now().ms(), |state| state.started_at),
         by: staff.to_owned(),
+        refused_for: None,
     };
     house::put(vault, &house::campaign_record(name), &next)?;
     let act = StaffAct { staff: staff.to_owned(), act, person: None, reason: name.to_string(), at: vault.now() };

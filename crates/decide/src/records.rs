@@ -4,43 +4,10 @@
 use model::ItemCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+pub use vault::campaign::{CampaignState, State};
 
 /// Where `understand` leaves what many people buy.
 pub const POPULAR: &str = "model/popular";
-
-/// Whether a campaign runs: `campaign/<name>`, written by the console, the command line, and by a run that is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CampaignState {
-    /// What it does now.
-    pub state: State,
-    /// How many times it was started; one decision per person and run.
-    #[serde(default = "first")]
-    pub run: u32,
-    /// When it was started, milliseconds since 1970.
-    #[serde(default)]
-    pub started_at: i64,
-    /// Who started it.
-    #[serde(default)]
-    pub by: String,
-}
-
-const fn first() -> u32 {
-    1
-}
-
-/// What a campaign does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Decides and sends.
-    Running,
-    /// Decides nothing for now.
-    Paused,
-    /// Over.
-    Stopped,
-    /// Fewer people than the smallest group, or not reviewed: it never began, or ended.
-    Refused,
-}
 
 /// How the people of one run stand: `run/<name>`, written by this room. Counts of the latest look at everybody.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 //! A campaign's run: everybody in the audience who has no decision of this run yet gets one, a bounded number per step.
 //!
 //! A *look* goes once through the audience, and again on another day or when the audience has another size: each look is
-//! a reading that people's portals show. Who is decided stays decided; who is refused for now (cap, no address, nothing
-//! fits) is asked again the next day. Every refusal is counted with its reason in `run/<name>`. An audience below the
-//! smallest group, or a campaign that nobody reviewed, is refused before anybody is asked anything. Counts taken while it
-//! was too small are no reason to refuse anybody: a look waits until they are taken anew.
+//! a reading that people's portals show. Who is decided stays decided, unless the message was refused before it left; who
+//! is refused for now (cap, no address, nothing fits) is asked again the next day. Every refusal is counted with its
+//! reason in `run/<name>`. An audience below the smallest group, or a campaign that nobody reviewed, is refused before
+//! anybody is asked anything. Counts taken while it was too small are no reason to refuse anybody: a look waits until they
+//! are taken anew.
 
 use crate::DecideError;
 use crate::choose::Shelf;
@@ -121,7 +122,7 @@ impl Runs {
             *look = Look::new(state.run, now.day());
         }
         if look.waiting.is_empty() {
-            match look.begin(vault, snapshot, campaign, state)? {
+            match look.begin(vault, snapshot, campaign)? {
                 Begun::Look => {}
                 Begun::Nobody => return Ok(Progress::default()),
                 Begun::Uncounted(n_left) => return Ok(Progress { n_left, ..Progress::default() }),
@@ -183,17 +184,13 @@ enum Begun {
 
 impl Look {
     /// Begins a look when it is time for one.
-    fn begin(
-        &mut self,
-        vault: &Vault,
-        snapshot: &Snapshot,
-        campaign: &CampaignPlan,
-        state: CampaignState,
-    ) -> Result<Begun, DecideError> {
+    fn begin(&mut self, vault: &Vault, snapshot: &Snapshot, campaign: &CampaignPlan) -> Result<Begun, DecideError> {
         let now = snapshot.now();
         if self.day != now.day() {
             self.day = now.day();
             self.seen = None;
+            // Also who was decided: a message may have been refused since, because it no longer held.
+            self.decided.clear();
             self.refused.clear();
             self.outcomes.clear();
         }
@@ -207,7 +204,7 @@ impl Look {
             Ok(audience) => audience,
             Err(refusal) => {
                 tracing::warn!(campaign = %campaign.name, reason = refusal.reason.as_str(), "campaign refused");
-                house::refuse(vault, &campaign.name, state)?;
+                house::refuse(vault, &campaign.name, &refusal)?;
                 return Ok(Begun::Nobody);
             }
         };
@@ -279,9 +276,17 @@ pub(crate) fn prepare(
     let artefact = promise.artefact(ArtefactKind::Campaign, campaign.name.as_str());
     let artefact = artefact.ok_or(Refusal::because(RefusalReason::UnknownArtefact))?;
     let permit = snapshot.permit(person, artefact.id)?;
-    // A mail goes out once per run, also to somebody who has seen the offer on a page; a page shows what stands already.
-    let by = (place.channel == ChannelKind::Email).then_some(ChannelKind::Email);
-    if let Some(id) = permit.decided(run, by) {
+    // A mail goes out once per run, also to somebody who has seen the offer on a page. A page shows what stands already, as
+    // long as it holds.
+    let standing = permit.decided(run, place.channel);
+    let decided = match place.channel {
+        ChannelKind::Email => standing,
+        ChannelKind::Page => {
+            let known = permit.decided(run, ChannelKind::Email).into_iter().chain(standing);
+            known.into_iter().find(|id| permit.still_holds(*id).is_ok())
+        }
+    };
+    if let Some(id) = decided {
         return Ok(Prepared::Decided(id));
     }
     let catalogue = |code: &model::ItemCode| snapshot.item(code);
@@ -313,6 +318,7 @@ pub(crate) fn prepare(
         channel: place.channel,
         send_at: choice.send_at,
         run,
+        replaces: standing,
         trace: choice.trace,
     })))
 }

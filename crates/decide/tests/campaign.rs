@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use base64::Engine;
 use decide::http::{Door, routes};
+use decide::order::{Wish, order};
 use decide::records::{CampaignState, Combination, Popular, RunState, State};
 use decide::run::{Progress, Runs};
 use model::chance::Seeded;
@@ -18,13 +19,14 @@ use model::{
 use promise::{ArtefactKind, Promise};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tower::util::ServiceExt;
 use vault::{
     AttemptEnd, Bucket, ConsentChange, FactWrite, Household, Identifier, IdentifierKind, Intake, Item, MessageKey,
     Outcome, Projection, Reduction, Subject, TraitColumn, Vault,
 };
 
-/// One trait, one segment: whoever ordered three times. The real projection is another room's.
+/// Two traits, one segment: whoever ordered three times, but not lately. The real projection is another room's.
 struct ThreeOrders {
     columns: Vec<TraitColumn>,
     segments: Vec<SegmentName>,
@@ -35,17 +37,22 @@ impl Projection for ThreeOrders {
         &self.columns
     }
     fn fold(&self, event: &Event, sign: i64, buckets: &mut Vec<Bucket>) {
-        buckets.push(Bucket { column: 0, day: event.occurred_at.day(), amount: sign });
-        buckets.sort_by_key(|bucket| bucket.day);
+        let day = event.occurred_at.day();
+        buckets.extend([0, 1].map(|column| Bucket { column, day, amount: sign }));
+        buckets.sort_by_key(|bucket| (bucket.column, bucket.day));
     }
-    fn values(&self, buckets: &[Bucket], _: Day) -> (Vec<Option<i64>>, Option<Day>) {
-        (vec![Some(buckets.iter().map(|bucket| bucket.amount).sum())], None)
+    fn values(&self, buckets: &[Bucket], today: Day) -> (Vec<Option<i64>>, Option<Day>) {
+        let sum = |column: u16, since: Day| {
+            let counts = buckets.iter().filter(|bucket| bucket.column == column && bucket.day > since);
+            Some(counts.map(|bucket| bucket.amount).sum())
+        };
+        (vec![sum(0, today.plus(-1_000)), sum(1, today.plus(-90))], None)
     }
     fn segments(&self) -> &[SegmentName] {
         &self.segments
     }
     fn members(&self, values: &[Option<i64>]) -> Vec<bool> {
-        vec![values[0] >= Some(3)]
+        vec![values[0] >= Some(3) && values[1] == Some(0)]
     }
 }
 
@@ -54,6 +61,7 @@ struct House {
     clock: Arc<ManualClock>,
     promise: Arc<Promise>,
     people: Vec<ProfileId>,
+    n_asked: AtomicU64,
 }
 
 fn code(text: &str) -> ItemCode {
@@ -75,10 +83,12 @@ impl House {
         let promise = Arc::new(promise::parse("shop.toml", promise).unwrap());
         let clock = Arc::new(ManualClock::new(At::parse("2026-11-23T12:00:00Z").unwrap()));
         let projection = ThreeOrders {
-            columns: vec![TraitColumn {
-                name: TraitName::parse("orders_all").unwrap(),
-                event: EventName::parse("Order Completed").unwrap(),
-            }],
+            columns: ["orders_all", "orders_90d"]
+                .map(|name| TraitColumn {
+                    name: TraitName::parse(name).unwrap(),
+                    event: EventName::parse("Order Completed").unwrap(),
+                })
+                .to_vec(),
             segments: vec![SegmentName::parse("lapsed").unwrap()],
         };
         let household = Household {
@@ -100,7 +110,7 @@ impl House {
             .unwrap()
             .wait()
             .unwrap();
-        let mut house = Self { vault, clock, promise, people: Vec::new() };
+        let mut house = Self { vault, clock, promise, people: Vec::new(), n_asked: AtomicU64::new(5) };
         for n in 0..n {
             house.person(n);
         }
@@ -109,29 +119,7 @@ impl House {
 
     fn person(&mut self, n: usize) {
         let user = format!("u{n}");
-        let price = Money { micros: 2_000_000, currency: self.promise.currency };
-        let order = |k: i32| {
-            let mut key = [0; 16];
-            key[..8].copy_from_slice(&(n as u64).to_be_bytes());
-            key[8..12].copy_from_slice(&k.to_be_bytes());
-            Intake {
-                subject: subject(&user),
-                kind: EventKind::Track,
-                name: EventName::parse("Order Completed").unwrap(),
-                source: SourceName::parse("history").unwrap(),
-                trust: Trust::Import,
-                occurred_at: self.clock.now().plus_days(-200 - k),
-                source_day: None,
-                properties: BTreeMap::from([("total".to_owned(), Value::Money(price))]),
-                lines: vec![LineItem { row: 1, item: code("KETTLE"), quantity: 1, price }],
-                fields: vec![(FieldName::parse("email").unwrap(), Value::Text(format!("{user}@shop.example")))],
-                told_version: Some(1),
-                consent: BTreeMap::new(),
-                message_key: MessageKey::History(key),
-            }
-        };
-        let outcomes = self.vault.take((0..3).map(order).collect()).unwrap().wait().unwrap();
-        let Outcome::Kept { profile, .. } = outcomes[0] else { panic!("not kept: {:?}", outcomes[0]) };
+        let profile = [200, 201, 202].map(|days| self.order(n, days))[0];
         self.answer(&user, ConsentStatus::Given);
         let now = self.clock.now();
         let fact = Fact {
@@ -151,10 +139,66 @@ impl House {
             notice_version: 1,
             expires_at: now.plus_days(300),
         };
-        let artefact = self.promise.artefact(ArtefactKind::Model, "items").unwrap().id;
+        self.people.push(profile);
+        let Some(model) = self.promise.artefact(ArtefactKind::Model, "items") else { return };
+        let artefact = model.id;
         let write = FactWrite { person: profile, artefact, fact: Some(fact), remove: None, inputs_expire_at: None };
         self.vault.write_facts(vec![write]).unwrap().wait().unwrap().remove(0).unwrap();
-        self.people.push(profile);
+    }
+
+    /// A person's order of some days ago.
+    fn order(&self, n: usize, days: i32) -> ProfileId {
+        let user = format!("u{n}");
+        let price = Money { micros: 2_000_000, currency: self.promise.currency };
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&(n as u64).to_be_bytes());
+        key[8..12].copy_from_slice(&days.to_be_bytes());
+        let order = Intake {
+            subject: subject(&user),
+            kind: EventKind::Track,
+            name: EventName::parse("Order Completed").unwrap(),
+            source: SourceName::parse("history").unwrap(),
+            trust: Trust::Import,
+            occurred_at: self.clock.now().plus_days(-days),
+            source_day: None,
+            properties: BTreeMap::from([("total".to_owned(), Value::Money(price))]),
+            lines: vec![LineItem { row: 1, item: code("KETTLE"), quantity: 1, price }],
+            fields: vec![(FieldName::parse("email").unwrap(), Value::Text(format!("{user}@shop.example")))],
+            told_version: Some(1),
+            consent: BTreeMap::new(),
+            message_key: MessageKey::History(key),
+        };
+        match self.vault.take(vec![order]).unwrap().wait().unwrap()[0] {
+            Outcome::Kept { profile, .. } => profile,
+            other => panic!("not kept: {other:?}"),
+        }
+    }
+
+    /// What somebody says about themselves in the portal.
+    fn state_taste(&self, person: ProfileId, taste: &str) {
+        let now = self.clock.now();
+        let fact = Fact {
+            name: FactName::Field(FieldName::parse("favourite_group").unwrap()),
+            value: Value::Text(taste.to_owned()),
+            class: Class::Plain,
+            context: Context::Shopping,
+            provenance: Provenance::Provided { source: SourceName::parse("portal").unwrap() },
+            as_of: now,
+            told_at: Some(now),
+            told_how: Awareness::AtTheMoment,
+            purposes: Vec::new(),
+            notice_version: 1,
+            expires_at: now.plus_days(300),
+        };
+        let artefact = self.promise.artefact(ArtefactKind::Page, promise::Artefact::PORTAL).unwrap().id;
+        let write = FactWrite { person, artefact, fact: Some(fact), remove: None, inputs_expire_at: None };
+        self.vault.write_facts(vec![write]).unwrap().wait().unwrap().remove(0).unwrap();
+    }
+
+    /// Somebody whom the lot does not leave alone, and the request for their place on the page.
+    fn somebody(&self) -> (usize, serde_json::Value) {
+        let n = self.people.iter().position(|person| !is_held_out(person)).unwrap();
+        (n, serde_json::json!({"userId": format!("u{n}"), "placement": "home"}))
     }
 
     fn answer(&self, user: &str, status: ConsentStatus) {
@@ -182,12 +226,13 @@ impl House {
 
     fn start(&self, run: u32) {
         for campaign in self.promise.campaigns.keys() {
-            let state = CampaignState { state: State::Running, run, started_at: 1, by: "Demo".into() };
+            let state = running(run);
             self.put(&format!("campaign/{campaign}"), &state);
         }
 
         self.count();
-        self.put("model/popular", &Popular { items: vec!["SPADE".into()], groups: BTreeMap::new() });
+        let garden = BTreeMap::from([("garden".to_owned(), vec!["SPADE".to_owned()])]);
+        self.put("model/popular", &Popular { items: vec!["SPADE".into()], groups: garden });
     }
 
     /// Counts the audience as `understand` does.
@@ -227,7 +272,11 @@ impl House {
     }
 
     async fn ask(&self, key: &str, body: serde_json::Value) -> (StatusCode, serde_json::Value) {
-        let door = Door::new(self.vault.clone(), Arc::new(Seeded::new(5)), "http://localhost:4000/");
+        let door = Door::new(
+            self.vault.clone(),
+            Arc::new(Seeded::new(self.n_asked.fetch_add(1, Relaxed))),
+            "http://localhost:4000/",
+        );
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
         let request = Request::post("/v1/decide")
             .header(header::AUTHORIZATION, format!("Basic {basic}"))
@@ -240,6 +289,10 @@ impl House {
         let bytes = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap())
     }
+}
+
+fn running(run: u32) -> CampaignState {
+    CampaignState { state: State::Running, run, started_at: 1, by: "Demo".into(), refused_for: None }
 }
 
 fn is_held_out(person: &ProfileId) -> bool {
@@ -273,6 +326,8 @@ fn b03_an_audience_of_one_by_rule_is_refused_and_says_so() {
         assert_eq!(house.state().state, state, "{n} people");
         assert_eq!(n_decided, if state == State::Running { 50 } else { 0 });
         assert_eq!(house.state().by, "Demo");
+        let word = (state == State::Refused).then(|| "group_too_small".to_owned());
+        assert_eq!(house.state().refused_for, word);
     }
 }
 
@@ -288,7 +343,7 @@ fn counts_of_too_few_refuse_nobody_who_comes_later() {
     for n in 49..60 {
         house.person(n);
     }
-    let state = CampaignState { state: State::Running, run: 2, started_at: 2, by: "Demo".into() };
+    let state = CampaignState { state: State::Running, run: 2, started_at: 2, by: "Demo".into(), refused_for: None };
     house.put("campaign/win_back", &state);
     for _ in 0..2 {
         assert_eq!(step(&house), Progress { n_left: 60, ..Progress::default() }, "nobody is asked");
@@ -382,6 +437,145 @@ fn a_page_decides_itself_when_no_mail_did_and_obeys_what_was_taken_back() {
     );
     let (_, elsewhere) = blocking(house.ask(&key, serde_json::json!({"userId": "u1", "placement": "footer"})));
     assert_eq!(elsewhere["reason"], "nothing_fits");
+}
+
+#[test]
+fn what_a_page_shows_follows_the_level_the_purchases_and_the_taste_of_now() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    let (n, body) = house.somebody();
+    house.start(1);
+    let ask = || blocking(house.ask(&key, body.clone())).1;
+    let says = |answer: &serde_json::Value, why: &str| {
+        assert!(answer["reason"].as_str().unwrap().ends_with(why), "{answer}");
+    };
+    let first = ask();
+    says(&first, "because you bought kettle.");
+
+    house.answer_with(&format!("u{n}"), ConsentStatus::Given, Some("little"));
+    let narrowed = ask();
+    says(&narrowed, "because many people buy it.");
+    assert_ne!(narrowed["decision_id"], first["decision_id"]);
+    assert_eq!(ask()["decision_id"], narrowed["decision_id"], "what holds stands");
+
+    house.answer_with(&format!("u{n}"), ConsentStatus::Given, None);
+    house.clock.advance_ms(1);
+    house.state_taste(house.people[n], "garden");
+    let stated = ask();
+    says(&stated, "because you told us that you like garden.");
+    assert_eq!(ask()["decision_id"], stated["decision_id"]);
+    assert_eq!(house.numbers().basis, BTreeMap::from([("stated".to_owned(), 1)]), "one decision stands");
+
+    house.order(n, 0);
+    let gone = ask();
+    assert_eq!((&gone["offer"], &gone["reason"]), (&serde_json::Value::Null, &"not_in_segment".into()));
+}
+
+#[test]
+fn two_requests_at_once_lead_to_one_decision() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    let (_, body) = house.somebody();
+    house.start(1);
+    let ((_, one), (_, other)) =
+        blocking(async { tokio::join!(house.ask(&key, body.clone()), house.ask(&key, body.clone())) });
+    assert_eq!(one["decision_id"], other["decision_id"]);
+    assert!(one["offer"].is_object() && other["offer"].is_object());
+    assert_eq!(house.numbers().basis, BTreeMap::from([("purchase".to_owned(), 1)]));
+}
+
+#[test]
+fn a_page_that_shows_the_mails_offer_follows_what_the_person_shares_now() {
+    let house = House::new(60);
+    let key = house.key("shop");
+    let (n, body) = house.somebody();
+    house.start(1);
+    house.run();
+    house.answer_with(&format!("u{n}"), ConsentStatus::Given, Some("little"));
+    let (_, answer) = blocking(house.ask(&key, body));
+    assert!(answer["reason"].as_str().unwrap().ends_with("because many people buy it."));
+    assert_eq!(house.run(), 0, "the mail of this run stands until it is sent or refused");
+}
+
+#[test]
+fn whoever_is_refused_a_message_because_it_is_no_longer_so_is_asked_again_the_next_day() {
+    let house = House::new(60);
+    house.start(1);
+    let (mut runs, rng) = (Runs::new(), Seeded::new(3));
+    let mut all = || (0..2).map(|_| runs.step(&house.vault, &rng, 1_000).unwrap().n_decided).sum::<usize>();
+    assert_eq!(all(), 60);
+    let due = house.vault.snapshot().outbox_due(1).unwrap();
+    let attempt = house.vault.begin_attempt(due[0].message).unwrap().wait().unwrap().unwrap();
+    let refusal = promise::Refusal::because(promise::RefusalReason::NoLongerSo);
+    house.vault.finish_attempt(attempt, AttemptEnd::Refused(refusal)).unwrap().wait().unwrap();
+    house.clock.advance_days(1);
+    assert_eq!(all(), 1);
+    assert_eq!(house.numbers().refused, BTreeMap::new(), "the new decision took its place");
+    house.clock.advance_days(1);
+    assert_eq!(all(), 0);
+}
+
+#[test]
+fn a_campaign_that_was_refused_and_is_started_again_decides_nobody_twice() {
+    let house = House::new(50);
+    house.start(1);
+    let win_back = CampaignName::parse("win_back").unwrap();
+    let order = |wish| order(&house.vault, &house.promise, &win_back, wish, "Ada").unwrap();
+    assert_eq!(house.run(), 50);
+    house.answer("u0", ConsentStatus::Withdrawn);
+    assert_eq!((house.run(), house.state().state), (0, State::Refused));
+    house.answer("u0", ConsentStatus::Given);
+    let again = order(Wish::Start);
+    assert_eq!((again.state, again.run, again.refused_for), (State::Running, 1, None));
+    assert_eq!(house.run(), 0);
+    order(Wish::Pause);
+    assert_eq!(order(Wish::Start).run, 1);
+}
+
+#[test]
+fn an_offer_that_picks_no_item_needs_no_counts_of_items() {
+    let promise = promise::fixture::SHOP
+        .replace("picks_item = true\n", "")
+        .replace("{item} is 20% off", "Everything is 20% off")
+        .replace(" We picked {item} because you bought {because}.", "");
+    for (n, n_decided) in [(49, 0), (60, 60)] {
+        let house = House::under(&promise, n);
+        house.put("campaign/win_back", &running(1));
+        let key = house.key("shop");
+        let (_, body) = house.somebody();
+        let (_, shown) = blocking(house.ask(&key, body));
+        assert_eq!(shown["offer"]["says"] == "Everything is 20% off for you this week.", n == 60, "{shown}");
+        assert_eq!(house.run(), n_decided);
+    }
+}
+
+#[test]
+fn whoever_cannot_be_written_to_any_more_is_in_neither_arm() {
+    let (before, campaign) = promise::fixture::SHOP.split_once("[campaign.win_back]").unwrap();
+    let (campaign, after) = campaign.split_once("[cap.default]").unwrap();
+    let house = House::under(
+        &format!("{before}[campaign.win_back]{campaign}[campaign.other]{campaign}[cap.default]{after}"),
+        120,
+    );
+    house.start(1);
+    let other = CampaignName::parse("other").unwrap();
+    house.vault.put_house_record("campaign/win_back", None).unwrap().wait().unwrap();
+    house.run();
+    let mut refused = Vec::new();
+    for entry in house.vault.snapshot().outbox_due(1_000).unwrap() {
+        if is_held_out(&entry.person) {
+            let attempt = house.vault.begin_attempt(entry.message).unwrap().wait().unwrap().unwrap();
+            let end = AttemptEnd::Failed { why: "address_refused" };
+            house.vault.finish_attempt(attempt, end).unwrap().wait().unwrap();
+            refused.push(entry.person);
+        }
+    }
+    assert!(refused.len() > 3, "{refused:?}");
+    assert!(refused.iter().all(|person| !decide::decide::is_held_out(&other, person, 100)));
+    house.put("campaign/win_back", &running(1));
+    house.run();
+    let n_held_out = house.people.iter().filter(|person| is_held_out(person)).count();
+    assert_eq!(house.numbers().n_held_out, (n_held_out - refused.len()) as u64);
 }
 
 #[test]

@@ -386,6 +386,7 @@ impl Round<'_> {
         let address = address.reveal();
         let Value::Text(to) = &address.value else { return Err(Unwritten::Failed("address_unreadable")) };
         let decision = snapshot.decision(&permit, entry.decision)?.ok_or(Unwritten::Failed("decision_gone"))?;
+        permit.still_holds(entry.decision)?;
         let trace = decision.trace.reveal();
         let offer = decision.offer.as_ref().and_then(|name| promise.offers.get(name)).ok_or(UNFIT)?;
         // A subject shows on locked screens: the title is said as reviewed, and one with slots is not said at all.

@@ -107,9 +107,9 @@ impl Act {
             },
             Self::UndoLess => Ask {
                 act: "undo-less",
-                title: "Back to the usual rate?",
-                effect: "We write as often as we write to others.".to_owned(),
-                button: "The usual rate",
+                title: "Undo “less often”?",
+                effect: "We write as often as before your tap. This works for an hour.".to_owned(),
+                button: "Undo",
             },
             Self::NotThis => Ask {
                 act: "not-this",
@@ -130,8 +130,8 @@ impl Act {
     /// longer declared stops everything that campaigns write for: of two readings the stricter one.
     pub(crate) fn reductions(self, snapshot: &Snapshot, target: TokenTarget, method: Method) -> Vec<Reduction> {
         match self {
-            Self::Less => vec![Reduction::Less],
-            Self::UndoLess => vec![Reduction::UndoLess],
+            Self::Less => vec![Reduction::LessBy(target.made_for)],
+            Self::UndoLess => vec![Reduction::UndoLessBy(target.made_for)],
             Self::NotThis => turned_down(snapshot, target).into_iter().collect(),
             Self::Stop => {
                 let promise = snapshot.promise();

@@ -24,7 +24,7 @@ impl Refusal {
 
 impl RefusalReason {
     /// Every reason, in the order of the code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::NoSuchPerson,
         Self::Restrained,
         Self::NotReviewed,
@@ -51,6 +51,8 @@ impl RefusalReason {
         Self::NotInSegment,
         Self::AlreadyDecided,
         Self::Suppressed,
+        Self::NoLongerSo,
+        Self::Paused,
     ];
 
     /// Reads the word back that [`RefusalReason::as_str`] writes.
@@ -89,6 +91,8 @@ impl RefusalReason {
             Self::NotInSegment => "This person does not match the segment.",
             Self::AlreadyDecided => "This campaign has already been decided for this person.",
             Self::Suppressed => "This address bounced or complained.",
+            Self::NoLongerSo => "What this would say is no longer so.",
+            Self::Paused => "The campaign does not run at the moment.",
         }
     }
 
@@ -119,7 +123,9 @@ impl RefusalReason {
             | Self::ChangedMeanwhile
             | Self::NotInSegment
             | Self::AlreadyDecided
-            | Self::Suppressed => None,
+            | Self::Suppressed
+            | Self::NoLongerSo
+            | Self::Paused => None,
         }
     }
 }

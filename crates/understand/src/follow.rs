@@ -393,8 +393,9 @@ fn candidates(
             ancestors: shelf.events.iter().map(|name| name.as_str().to_owned()).collect(),
         },
         as_of: snapshot.now(),
-        told_at: Some(snapshot.now()),
-        told_how: Awareness::InNotice,
+        // The vault knows when the person was told.
+        told_at: None,
+        told_how: Awareness::Never,
         purposes: promise.candidates.as_ref()?.purposes.clone(),
         notice_version: promise.binding_notice(snapshot.now()),
         expires_at: inputs_expire_at?,

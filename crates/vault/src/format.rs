@@ -10,9 +10,9 @@ use crate::projection::Bucket;
 use crate::record::{FactRead, Item, ItemBasis, Step, Trace};
 use minicbor::{Decode, Encode};
 use model::{
-    ArtefactId, At, Awareness, Class, ConsentStatus, Context, Currency, Day, Event, EventId, EventKind, EventName,
-    Fact, FactName, FieldName, ItemCode, LineItem, Method, Money, ProfileId, ProfileKind, Provenance, PurposeName,
-    RankedItem, SourceName, TraitName, Trust, Value,
+    ArtefactId, At, Awareness, Class, ConsentStatus, Context, Currency, Day, DecisionId, Event, EventId, EventKind,
+    EventName, Fact, FactName, FieldName, ItemCode, LineItem, Method, Money, ProfileId, ProfileKind, Provenance,
+    PurposeName, RankedItem, SourceName, TraitName, Trust, Value,
 };
 use promise::{ChannelKind, RefusalReason, Relation, Standing};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ const KINDS: [ProfileKind; 2] = [ProfileKind::Person, ProfileKind::Device];
 const CHANNELS: [ChannelKind; 2] = [ChannelKind::Email, ChannelKind::Page];
 const BASES: [ItemBasis; 5] =
     [ItemBasis::Purchase, ItemBasis::Group, ItemBasis::Popular, ItemBasis::Stated, ItemBasis::None];
-const REASONS: [RefusalReason; 26] = [
+const REASONS: [RefusalReason; 28] = [
     RefusalReason::NoSuchPerson,
     RefusalReason::Restrained,
     RefusalReason::NotReviewed,
@@ -99,6 +99,8 @@ const REASONS: [RefusalReason; 26] = [
     RefusalReason::AlreadyDecided,
     RefusalReason::Suppressed,
     RefusalReason::AnswerLapsed,
+    RefusalReason::NoLongerSo,
+    RefusalReason::Paused,
 ];
 
 pub(crate) fn status_code(status: ConsentStatus) -> u8 {
@@ -531,6 +533,9 @@ pub(crate) struct DecidedForm {
     pub at: i64,
     #[n(4)]
     pub by_mail: bool,
+    /// It stands no more: its message was refused, or another took its place. The run may decide again.
+    #[n(5)]
+    pub is_over: Option<bool>,
 }
 
 /// A tie to another profile.
@@ -562,6 +567,9 @@ pub(crate) struct TokenForm {
     pub hash: Bytes32,
     #[n(1)]
     pub decision: Bytes16,
+    /// The decision was shown on a page and not mailed: such a token may make room for newer ones.
+    #[n(2)]
+    pub of_page: Option<bool>,
 }
 
 /// What is known about a profile itself, sealed under its core key.
@@ -614,6 +622,22 @@ pub(crate) struct CoreForm {
     /// Ids of the latest wishes written from the urgent log.
     #[n(20)]
     pub wishes_done: Vec<Bytes16>,
+    /// The latest "less", as long as it can be taken back.
+    #[n(21)]
+    pub less: Option<LessForm>,
+}
+
+/// A "less" said in a message, and what it can be taken back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct LessForm {
+    /// In the message of this decision.
+    #[n(0)]
+    pub by: Bytes16,
+    /// The person's own limit before.
+    #[n(1)]
+    pub before: Option<u32>,
+    #[n(2)]
+    pub at: i64,
 }
 
 impl CoreForm {
@@ -631,6 +655,23 @@ impl CoreForm {
             );
         }
         Ok(Standing { erased: false, restrained: self.restrained, relations, told_version: self.told_version })
+    }
+
+    /// The decision that stands for a run of a campaign by mail, or on pages.
+    pub(crate) fn standing_decision(&self, campaign: &str, run: u32, by_mail: bool) -> Option<DecisionId> {
+        let stands = |known: &&DecidedForm| {
+            let is_it = known.campaign == campaign && known.run == run && known.by_mail == by_mail;
+            is_it && known.is_over != Some(true)
+        };
+        self.decided.iter().rev().find(stands).map(|known| DecisionId::from_bytes(*known.decision))
+    }
+
+    /// A decision stands no more: its run may decide again.
+    pub(crate) fn end_decision(&mut self, decision: &Bytes16) {
+        self.decided
+            .iter_mut()
+            .filter(|known| known.decision == *decision)
+            .for_each(|known| known.is_over = Some(true));
     }
 
     pub(crate) fn set_relation(&mut self, purpose: &PurposeName, relation: &Relation) {

@@ -390,6 +390,13 @@ impl House {
         self.keys.token(label, secret)
     }
 
+    /// The token of a decision's links, and the index row that says it opens. Derived, so that it need not be kept.
+    pub(crate) fn message_token(&self, decision: &DecisionId) -> (String, Vec<u8>) {
+        let token = model::id::base32(&self.blind("message_token", &decision.to_string()));
+        let row = Self::token_row(&self.blind("message", &token));
+        (token, row)
+    }
+
     pub(crate) fn decision_row(id: &DecisionId) -> Vec<u8> {
         [b"d".as_slice(), id.as_bytes()].concat()
     }
@@ -600,6 +607,7 @@ impl House {
             suppressed: open.core.suppressed,
             contacts: open.core.contacts.iter().map(|contact| At::from_ms(contact.at)).collect(),
             at_most: open.core.at_most,
+            less: open.core.less,
         })
     }
 }

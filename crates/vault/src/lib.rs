@@ -17,6 +17,7 @@
 //! To add one more command: its input in [`record`], a variant and fold in `commit`, its storage form with a number of its
 //! own in `format`, a fixture in `formats/`, and a line in ARCHITECTURE.md.
 
+pub mod campaign;
 pub mod census;
 mod chain;
 mod commit;
@@ -65,6 +66,7 @@ pub use snapshot::Snapshot;
 pub use totals::ImportTotals;
 
 use commit::{Command, KeyChange};
+use engine::Keyspace;
 use house::House;
 use model::{At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, SourceName};
 use open::send;
@@ -321,7 +323,7 @@ impl Vault {
     // ── deciding and sending ──────────────────────────────────────────────────────────────────────────────────────
 
     /// Records a decision, and its message in the outbox when it has a channel. Refused when the person's wishes moved
-    /// since `consent_seq`, the cap is used up, or this campaign already decided for this person.
+    /// since `consent_seq`, the cap is used up, or another decision of this run and channel than the one it replaces stands.
     ///
     /// # Errors
     /// [`VaultError::Busy`].
@@ -358,11 +360,17 @@ impl Vault {
         send(self, |reply| Command::Finish(attempt, end, reply))
     }
 
-    /// Makes a token for the links of one decision; only its hash is stored. `None` when the decision is unknown.
+    /// The token for the links of one decision: always the same, and only its hash is stored, by the first call. `None` when
+    /// the decision is unknown.
     ///
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn message_token(&self, decision: DecisionId) -> Result<Pending<Option<String>>, VaultError> {
+        let house = &self.inner.house;
+        let (token, row) = house.message_token(&decision);
+        if house.generation().store.get(Keyspace::Index, &row)?.is_some() {
+            return Ok(Pending::ready(Some(token)));
+        }
         send(self, |reply| Command::Token(decision, reply))
     }
 

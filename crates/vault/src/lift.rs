@@ -10,6 +10,7 @@ use crate::seal::RecordKind;
 use crate::snapshot::Snapshot;
 use model::{At, CampaignName, EventName, ProfileId};
 use promise::{Artefact, Refusal, RefusalReason};
+use std::collections::BTreeMap;
 
 pub(crate) fn numbers(snapshot: &Snapshot, artefact: &Artefact) -> Result<CampaignNumbers, Refusal> {
     let unknown = || Refusal::because(RefusalReason::UnknownArtefact);
@@ -37,6 +38,8 @@ fn count_person(
         return Ok(());
     }
     let mut first: Option<DecisionForm> = None;
+    // Of decisions that took each other's place only the last one counts.
+    let mut last: BTreeMap<(u32, u8), DecisionForm> = BTreeMap::new();
     for row in store.scan(Keyspace::Decisions, id.as_bytes()) {
         let (key, sealed) = row?;
         let plain = open.open_own(house, RecordKind::Decision, person::tail(&key), &sealed)?;
@@ -44,11 +47,15 @@ fn count_person(
         if decision.campaign != campaign.as_str() {
             continue;
         }
-        count_decision(&decision, numbers)?;
+        if decision.reduced {
+            add(&mut numbers.n_reduced);
+        }
+        last.insert((decision.run, decision.channel), decision.clone());
         if first.as_ref().is_none_or(|first| decision.at < first.at) {
             first = Some(decision);
         }
     }
+    last.values().try_for_each(|decision| count_decision(decision, numbers))?;
     let Some(first) = first else { return Ok(()) };
     let arm = usize::from(first.held_out);
     add(if first.held_out { &mut numbers.n_held_out } else { &mut numbers.n_treated });
@@ -63,9 +70,6 @@ fn count_person(
 }
 
 fn count_decision(decision: &DecisionForm, numbers: &mut CampaignNumbers) -> Result<(), VaultError> {
-    if decision.reduced {
-        add(&mut numbers.n_reduced);
-    }
     if !decision.held_out {
         let basis = decision.trace.basis()?.as_str();
         add(numbers.basis.entry(basis.to_owned()).or_default());

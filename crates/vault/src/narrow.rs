@@ -5,14 +5,18 @@
 
 use crate::commit::erase::Leaving;
 use crate::commit::{Answered, consent_entry};
-use crate::format::{Bytes16, LedgerForm, RequestForm};
+use crate::format::{Bytes16, LedgerForm, LessForm, RequestForm};
 use crate::house::House;
 use crate::person::Open;
 use crate::record::{ConsentAnswer, ConsentChange, Erasure, ErasureAnswer, IdentifierKind, Reduction, Subject};
+use crate::state::Person;
 use crate::statement::{self, INCLUDED_WITHIN_MS};
 use crate::wish::Wish;
 use crate::{OutcomeReason, VaultError};
-use model::{ConsentId, ConsentStatus, ProfileId, ProfileKind};
+use model::{At, ConsentId, ConsentStatus, ProfileId, ProfileKind};
+
+/// How long the message in which a person said "less" takes it back, in milliseconds. A link cannot give more than it took.
+const UNDO_MS: i64 = 3_600_000;
 
 impl House {
     /// The profile of a subject as memory knows it.
@@ -86,8 +90,20 @@ impl House {
                 };
                 return self.narrow(person, &change);
             }
-            Reduction::Less => Wish::less(id, known.reach.at_most, &self.household.promise.cap),
+            Reduction::Less => Wish::Less(id, self.less(known)),
+            Reduction::LessBy(decision) => {
+                Wish::LessBy(id, self.less(known), (*decision.as_bytes()).into(), self.now().ms())
+            }
             Reduction::UndoLess => Wish::UndoLess(id),
+            Reduction::UndoLessBy(decision) => {
+                let is_open = |less: &LessForm| {
+                    *less.by == *decision.as_bytes() && self.now() < At::from_ms(less.at).plus_ms(UNDO_MS)
+                };
+                match known.reach.less.filter(is_open) {
+                    Some(less) => Wish::Restore(id, less.before),
+                    None => return self.consent_answer(Answered::refused(OutcomeReason::Expired)),
+                }
+            }
             Reduction::NotThis { offer, item } => {
                 let item = item.map(|item| item.as_str().to_owned());
                 Wish::NotThis(id, std::iter::once(offer.as_str().to_owned()).chain(item).collect())
@@ -97,6 +113,10 @@ impl House {
         };
         self.wish(person, wish)?;
         self.consent_answer(Answered { profile: Some(person), entry: None, refusal: None })
+    }
+
+    fn less(&self, known: &Person) -> u32 {
+        Wish::less(known.reach.at_most, &self.household.promise.cap)
     }
 
     /// The answer with its receipt, with the proof when the log has it.

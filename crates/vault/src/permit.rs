@@ -7,19 +7,20 @@
 use crate::VaultError;
 use crate::commit::{Command, PersonUse};
 use crate::engine::Keyspace;
-use crate::format::{self, DecidedForm, DecisionForm, FactForm, UseRunForm};
+use crate::format::{self, DecisionForm, FactForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open, StoredEvent};
-use crate::record::{ContactState, DecisionView, EventView, FactView, LedgerEntry, Reads, StaffRead, UseCount};
+use crate::record::{
+    ContactState, DecisionView, EventView, FactView, ItemBasis, LedgerEntry, Reads, StaffRead, Trace, UseCount,
+};
 use crate::retention;
 use crate::seal::RecordKind;
 use crate::snapshot::{Snapshot, logged};
 use crate::state::Person;
 use crate::statement;
 use model::{
-    ArtefactId, At, Awareness, CampaignName, Class, ConsentId, Day, DecisionId, Event, EventName, Fact, FactName,
-    ItemCode, Kind, LineItem, Money, OfferName, ProfileId, ProfileKind, Provenance, PurposeName, SegmentName,
-    TraitName, Value, Words,
+    ArtefactId, At, CampaignName, Class, ConsentId, Day, DecisionId, Event, EventName, Fact, FactName, ItemCode, Kind,
+    LineItem, Money, OfferName, ProfileId, ProfileKind, Provenance, PurposeName, SegmentName, TraitName, Value, Words,
 };
 use promise::{
     Aggregate, Artefact, ArtefactKind, CandidatesPlan, ChannelKind, Promise, Refusal, RefusalReason, TraitPlan,
@@ -208,6 +209,7 @@ impl Permit<'_> {
                 at_most: open.core.at_most,
                 zone: zone.map(|zone| zone.name),
                 turned_down: open.core.turned_down.clone(),
+                suppressed: open.core.suppressed,
             }))
         });
         Disclosed::new(state.unwrap_or_default())
@@ -264,6 +266,11 @@ impl Permit<'_> {
     }
 
     pub(crate) fn decision(&self, id: DecisionId) -> Result<Option<DecisionView<'_>>, Refusal> {
+        let form = self.decision_form(id)?;
+        Ok(form.and_then(|form| logged(decision_view(&form).map(Some))))
+    }
+
+    fn decision_form(&self, id: DecisionId) -> Result<Option<DecisionForm>, Refusal> {
         let house = &self.snapshot.house;
         let form = self.with_open(|open| house.decision(self.snapshot.store(), open, &(*id.as_bytes()).into()));
         let Some(form) = form else { return Ok(None) };
@@ -271,23 +278,84 @@ impl Permit<'_> {
         if !is_own_campaign {
             self.own_page()?;
         }
-        Ok(logged(decision_view(&form).map(Some)))
+        Ok(Some(form))
     }
 
-    /// The newest decision that a run of this permit's campaign led to for this person: by one channel, or by any, mail
-    /// first.
+    /// The decision of a run of this permit's campaign that stands for this person by a channel. Whether it
+    /// [still holds](Self::still_holds) is another question.
     #[must_use]
-    pub fn decided(&self, run: u32, by: Option<ChannelKind>) -> Option<DecisionId> {
+    pub fn decided(&self, run: u32, by: ChannelKind) -> Option<DecisionId> {
         if self.artefact.kind != ArtefactKind::Campaign {
             return None;
         }
-        let of_run = |known: &&DecidedForm| known.campaign == self.artefact.name && known.run == run;
-        self.with_open(|open| {
-            let known = open.core.decided.iter().rev().filter(of_run);
-            let fits = known.filter(|known| by.is_none_or(|by| known.by_mail == (by == ChannelKind::Email)));
-            // Of equals the first is taken: the newest.
-            Ok(fits.min_by_key(|known| !known.by_mail).map(|known| DecisionId::from_bytes(*known.decision)))
-        })
+        let by_mail = by == ChannelKind::Email;
+        self.with_open(|open| Ok(open.core.standing_decision(&self.artefact.name, run, by_mail)))
+    }
+
+    /// Whether a decision of this permit's campaign may still be shown or sent: the person belongs to the audience, turned
+    /// nothing of it down and stated nothing since; each fact behind it may still be read, and what it says or rests on is
+    /// still so. Somebody left alone is told nothing, so that decision holds.
+    ///
+    /// # Errors
+    /// The refusal: what no longer holds.
+    pub fn still_holds(&self, id: DecisionId) -> Result<(), Refusal> {
+        let over = || self.no(RefusalReason::NoLongerSo);
+        let form = self.decision_form(id)?.ok_or_else(over)?;
+        if form.held_out {
+            return Ok(());
+        }
+        let decided_at = At::from_ms(form.at);
+        let campaign = self.promise().campaigns.get(form.campaign.as_str()).ok_or_else(over)?;
+        // It says what was reviewed then, and its why opens for so long and no longer.
+        let is_of_now = *form.artefact == *self.artefact.id.as_bytes();
+        if !is_of_now || decided_at.plus_days(retention::WHY_DAYS) <= self.now() {
+            return Err(over());
+        }
+        if !self.is_member(&campaign.to)? {
+            return Err(self.no(RefusalReason::NotInSegment));
+        }
+        let named = [form.offer.as_deref(), form.item.as_deref()];
+        let turned_down = self.with_open(|open| Ok(Some(open.core.turned_down.clone()))).unwrap_or_default();
+        if named.into_iter().flatten().any(|name| turned_down.iter().any(|down| down == name)) {
+            return Err(self.no(RefusalReason::TurnedDown));
+        }
+        let trace = logged(form.trace.trace().map(Some)).ok_or_else(over)?;
+        for read in &trace.facts {
+            let now = self.fact(&read.fact.name)?.ok_or_else(|| self.no(RefusalReason::Expired))?;
+            if !self.is_still_so(&trace, form.item.as_deref(), &read.fact, now.reveal()) {
+                return Err(over());
+            }
+        }
+        let reads = |field: &&promise::Field| field.stated && self.artefact.terms.reads.contains(field.name.as_str());
+        let stated = self.promise().fields.values().filter(reads).map(|field| FactName::Field(field.name.clone()));
+        let mut stated_at = stated.filter_map(|name| Some(self.fact(&name).ok()??.reveal().as_of));
+        if stated_at.any(|at| at > decided_at) { Err(over()) } else { Ok(()) }
+    }
+
+    /// Whether what a decision made of a fact is still so. A value that no sentence names may move: the group the person
+    /// belongs to is asked by itself.
+    fn is_still_so(&self, trace: &Trace, item: Option<&str>, then: &Fact, now: &Fact) -> bool {
+        match (&then.value, &now.value) {
+            // Of an address the trace keeps only that there is one.
+            (Value::Flag(true), Value::Text(_)) => true,
+            (Value::Ranking(used), Value::Ranking(all)) => {
+                let speaks = |code: &ItemCode| all.iter().any(|ranked| ranked.because.as_ref() == Some(code));
+                let stands = |used: &model::RankedItem| {
+                    all.iter().any(|ranked| ranked.item == used.item) && used.because.as_ref().is_none_or(speaks)
+                };
+                let is_bought = item.and_then(ItemCode::parse).is_some_and(|item| speaks(&item));
+                let group = trace.slots.get("because").filter(|_| trace.basis == ItemBasis::Group);
+                let of_group = |code: &ItemCode| self.snapshot.item(code).map(|item| item.group);
+                let mut groups = all.iter().filter_map(|ranked| of_group(ranked.because.as_ref()?));
+                !is_bought && used.iter().all(stands) && group.is_none_or(|group| groups.any(|known| known == *group))
+            }
+            (then_value, now_value) => {
+                let slot = format!("{{{}}}", then.name.as_str());
+                let is_said = trace.texts.iter().any(|text| text.contains(&slot));
+                let is_stated = self.promise().fields.get(then.name.as_str()).is_some_and(|field| field.stated);
+                then_value == now_value || !(is_said || is_stated)
+            }
+        }
     }
 
     /// Which artefact read this person's facts, per day (portal only).
@@ -418,8 +486,7 @@ impl Permit<'_> {
         });
         let (ends, newest) = inputs?;
         let standing = &self.person.wishes.standing;
-        let told = plan.purposes.iter().filter_map(|purpose| standing.relations.get(purpose)).map(|known| known.at);
-        let told_at = told.min().filter(|_| standing.told_version > 0);
+        let (told_at, told_how) = person::told(standing, &plan.purposes);
         Some(Fact {
             name: FactName::Trait(plan.name.clone()),
             value: match plan.kind {
@@ -431,7 +498,7 @@ impl Permit<'_> {
             provenance: Provenance::Derived { ancestors: vec![event.name.as_str().to_owned()] },
             as_of: newest.start().min(self.now()),
             told_at,
-            told_how: if told_at.is_some() { Awareness::InNotice } else { Awareness::Never },
+            told_how,
             purposes: plan.purposes.clone(),
             notice_version: standing.told_version.min(promise.binding_notice(self.now())),
             expires_at: ends.start(),

@@ -10,8 +10,8 @@ use crate::house::House;
 use crate::key::PersonKey;
 use crate::retention::{self, CORE};
 use crate::seal::{self, Place, RecordKind};
-use model::{At, Day, Event, EventId, ProfileId, Trust};
-use promise::{Retention, RetentionId};
+use model::{At, Awareness, Day, Event, EventId, ProfileId, PurposeName, Trust};
+use promise::{Retention, RetentionId, Standing};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes before the sealed part of an event row: class id and clock day, needed to find the key.
@@ -237,6 +237,14 @@ pub(crate) struct StoredEvent {
     /// What started its clock.
     pub kept_since: At,
     pub class: RetentionId,
+}
+
+/// When and how a person was told of what is worked out about them: with the first answer to one of its purposes, in the
+/// notice that came with it. Nobody is told by a calculation.
+pub(crate) fn told(standing: &Standing, purposes: &[PurposeName]) -> (Option<At>, Awareness) {
+    let answers = purposes.iter().filter_map(|purpose| standing.relations.get(purpose)).map(|known| known.at);
+    let told_at = answers.min().filter(|_| standing.told_version > 0);
+    (told_at, if told_at.is_some() { Awareness::InNotice } else { Awareness::Never })
 }
 
 /// What starts the clock of an event: receipt, and for a history the day on which it happened.

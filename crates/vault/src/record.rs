@@ -311,11 +311,11 @@ pub struct Trace {
     pub texts: [String; 3],
     /// Slot values for the texts that are not facts: item and because titles, code.
     pub slots: BTreeMap<String, String>,
-    /// Probability with which this was chosen, in millionths.
+    /// Probability with which the lot treated the person like this (written to, or left alone), in millionths.
     pub propensity_micros: u32,
     /// Whether the item was personal, of the item's group, or popular.
     pub basis: ItemBasis,
-    /// How many people share the combination used (segment rule ∧ anchor purchase).
+    /// How many people share the combination used (segment rule ∧ anchor purchase); 0 = not counted, as for a stated taste.
     pub shared_by: u32,
     /// Exposure class of the channel ("private_mail", "page").
     pub exposure: String,
@@ -377,8 +377,10 @@ pub struct NewDecision {
     pub channel: ChannelKind,
     /// For mail: not before this instant (quiet hours).
     pub send_at: Option<At>,
-    /// Which run of the campaign: one decision per person and run.
+    /// Which run of the campaign: one decision per person, run and channel stands.
     pub run: u32,
+    /// The decision of the same run and channel whose place it takes, because it no longer holds.
+    pub replaces: Option<DecisionId>,
     /// Everything behind it.
     pub trace: Trace,
 }
@@ -489,8 +491,13 @@ pub enum AttemptEnd {
 pub enum Reduction {
     /// Half as often.
     Less,
-    /// Back to the company's cap (undo within 7 days).
+    /// Half as often, said in a message: the same message takes it back within an hour.
+    LessBy(DecisionId),
+    /// Back to the company's cap: by the signed-in person only.
     UndoLess,
+    /// Back to what stood before the [`Reduction::LessBy`] of this decision; refused when that was not the person's latest
+    /// word, or is more than an hour old.
+    UndoLessBy(DecisionId),
     /// Never this item again, nor offers of this kind.
     NotThis {
         /// Offer turned down.
@@ -527,6 +534,8 @@ pub struct ContactState {
     pub zone: Option<String>,
     /// Offers and items turned down.
     pub turned_down: Vec<String>,
+    /// The address was refused by its mail server, or complained.
+    pub suppressed: bool,
 }
 
 /// What a message token opens.

@@ -4,6 +4,7 @@
 //! It holds no fact but trait values, and no identifier. Everything here is rebuilt from the store at start.
 
 use crate::engine::EngineSnapshot;
+use crate::format::LessForm;
 use crate::projection::Projection;
 use crate::wish::Wish;
 use model::{At, Day, ProfileId, ProfileKind, PurposeName};
@@ -45,6 +46,8 @@ pub(crate) struct Reach {
     pub contacts: Vec<At>,
     /// The person's own limit.
     pub at_most: Option<u32>,
+    /// The latest "less" of a message, as long as it can be taken back.
+    pub less: Option<LessForm>,
 }
 
 /// One profile in memory.

@@ -4,7 +4,7 @@
 //! It does not decide whether the person may: narrowing is always allowed.
 
 use crate::VaultError;
-use crate::format::{self, Bytes16, CoreForm, LedgerForm};
+use crate::format::{self, Bytes16, CoreForm, LedgerForm, LessForm};
 use crate::state::{Person, Wishes};
 use minicbor::{Decode, Encode};
 use model::{At, PurposeName};
@@ -32,6 +32,12 @@ pub(crate) enum Wish {
     /// Leave me alone.
     #[n(4)]
     LeaveMeAlone(#[n(0)] Bytes16),
+    /// Half as often, said in the message of a decision at an instant.
+    #[n(5)]
+    LessBy(#[n(0)] Bytes16, #[n(1)] u32, #[n(2)] Bytes16, #[n(3)] i64),
+    /// Back to the limit that stood before the latest "less".
+    #[n(6)]
+    Restore(#[n(0)] Bytes16, #[n(1)] Option<u32>),
 }
 
 impl Wish {
@@ -40,32 +46,45 @@ impl Wish {
         match self {
             Self::Answer(entry) => &entry.id,
             Self::Less(id, _) | Self::UndoLess(id) | Self::NotThis(id, _) | Self::LeaveMeAlone(id) => id,
+            Self::LessBy(id, ..) | Self::Restore(id, _) => id,
         }
     }
 
     /// "Half as often" for a person whose limit stands at `own` or the company's.
-    pub(crate) fn less(id: Bytes16, own: Option<u32>, cap: &CapPlan) -> Self {
+    pub(crate) fn less(own: Option<u32>, cap: &CapPlan) -> u32 {
         let now = own.unwrap_or(cap.at_most).min(cap.at_most);
-        let halved = if now > LEAST { (now / 2).max(LEAST) } else { 0 };
-        Self::Less(id, halved)
+        if now > LEAST { (now / 2).max(LEAST) } else { 0 }
+    }
+
+    /// The limit this wish sets, what it can be taken back to, and by which message; `None` when it is about another thing.
+    fn limit(&self, before: Option<u32>) -> Option<(Option<u32>, Option<LessForm>)> {
+        match self {
+            Self::Less(_, at_most) => Some((Some(*at_most), None)),
+            Self::LessBy(_, at_most, by, at) => Some((Some(*at_most), Some(LessForm { by: *by, before, at: *at }))),
+            Self::UndoLess(_) => Some((None, None)),
+            Self::Restore(_, before) => Some((*before, None)),
+            Self::Answer(_) | Self::NotThis(..) | Self::LeaveMeAlone(_) => None,
+        }
     }
 
     /// Changes the person's record; each moves `consent_seq` by one.
     pub(crate) fn apply(&self, core: &mut CoreForm) -> Result<(), VaultError> {
+        if let Some(limit) = self.limit(core.at_most) {
+            (core.at_most, core.less) = limit;
+        }
         match self {
             Self::Answer(entry) => {
                 let (purpose, relation) = answer(entry)?;
                 core.set_relation(&purpose, &relation);
                 core.told_version = core.told_version.max(entry.notice_version);
             }
-            Self::Less(_, at_most) => core.at_most = Some(*at_most),
-            Self::UndoLess(_) => core.at_most = None,
             Self::NotThis(_, names) => {
                 for name in names.iter().filter(|name| !core.turned_down.contains(name)).cloned().collect::<Vec<_>>() {
                     core.turned_down.push(name);
                 }
             }
             Self::LeaveMeAlone(_) => core.restrained = true,
+            Self::Less(..) | Self::LessBy(..) | Self::UndoLess(_) | Self::Restore(..) => {}
         }
         core.consent_seq = core.consent_seq.saturating_add(1);
         Ok(())
@@ -74,6 +93,9 @@ impl Wish {
     /// The same in memory, for what is on the urgent log only.
     pub(crate) fn hold(&self, person: &mut Person) {
         let mut wishes = Wishes::clone(&person.wishes);
+        if let Some(limit) = self.limit(person.reach.at_most) {
+            (person.reach.at_most, person.reach.less) = limit;
+        }
         match self {
             Self::Answer(entry) => {
                 if let Ok((purpose, relation)) = answer(entry) {
@@ -81,10 +103,8 @@ impl Wish {
                     wishes.standing.told_version = wishes.standing.told_version.max(entry.notice_version);
                 }
             }
-            Self::Less(_, at_most) => person.reach.at_most = Some(*at_most),
-            Self::UndoLess(_) => person.reach.at_most = None,
-            Self::NotThis(..) => {}
             Self::LeaveMeAlone(_) => wishes.standing.restrained = true,
+            Self::NotThis(..) | Self::Less(..) | Self::LessBy(..) | Self::UndoLess(_) | Self::Restore(..) => {}
         }
         wishes.seq = wishes.seq.saturating_add(1);
         person.wishes = Arc::new(wishes);

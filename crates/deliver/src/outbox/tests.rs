@@ -13,7 +13,7 @@ use model::time::ManualClock;
 use model::{
     ArtefactId, Awareness, CampaignName, Class, Clock as _, ConsentStatus, Context, Day, DecisionId, EventKind,
     EventName, Fact, FieldName, ItemCode, MessageId, Method, OfferName, ProfileId, Provenance, PurposeName, Rng,
-    SourceName, TraitName, Trust, Words,
+    SegmentName, SourceName, TraitName, Trust, Words,
 };
 use promise::{ArtefactKind, ChannelKind};
 use std::sync::{Arc, LazyLock};
@@ -40,6 +40,38 @@ fn promise() -> Promise {
     promise::parse("shop.toml", promise::fixture::SHOP).unwrap()
 }
 
+/// Everybody is said to have ordered three times more than they did, and is lapsed up to the fifth order.
+struct Orders {
+    columns: Vec<vault::TraitColumn>,
+    segments: Vec<SegmentName>,
+}
+
+impl Orders {
+    fn new() -> Self {
+        let event = EventName::parse("Order Completed").unwrap();
+        let columns = vec![vault::TraitColumn { name: TraitName::parse("orders_all").unwrap(), event }];
+        Self { columns, segments: vec![SegmentName::parse("lapsed").unwrap()] }
+    }
+}
+
+impl vault::Projection for Orders {
+    fn columns(&self) -> &[vault::TraitColumn] {
+        &self.columns
+    }
+    fn fold(&self, event: &model::Event, sign: i64, buckets: &mut Vec<vault::Bucket>) {
+        buckets.push(vault::Bucket { column: 0, day: event.occurred_at.day(), amount: sign });
+    }
+    fn values(&self, buckets: &[vault::Bucket], _: Day) -> (Vec<Option<i64>>, Option<Day>) {
+        (vec![Some(3 + buckets.iter().map(|bucket| bucket.amount).sum::<i64>())], None)
+    }
+    fn segments(&self) -> &[SegmentName] {
+        &self.segments
+    }
+    fn members(&self, values: &[Option<i64>]) -> Vec<bool> {
+        vec![values.first().copied().flatten().is_some_and(|n| n <= 5)]
+    }
+}
+
 impl House {
     /// In memory, with the relay in its register.
     async fn new() -> Self {
@@ -56,7 +88,7 @@ impl House {
             promise: Arc::new(promise),
             clock: clock.clone(),
             rng: rng.clone(),
-            projection: Arc::new(vault::projection::NoProjection),
+            projection: Arc::new(Orders::new()),
         })
         .unwrap();
         Recipient::relay("The test's own sink", None).register(&vault).await.unwrap();
@@ -65,6 +97,13 @@ impl House {
 
     /// Somebody who ordered, left an address and said yes to offers.
     async fn person(&self, name: &str) -> ProfileId {
+        let profile = self.order(name, 1).await;
+        self.answer(profile, ConsentStatus::Given).await;
+        profile
+    }
+
+    /// One order of somebody.
+    async fn order(&self, name: &str, n: usize) -> ProfileId {
         let subject = Subject::Identifiers {
             user: Some(Identifier { kind: IdentifierKind::User, value: name.to_owned() }),
             anonymous: None,
@@ -82,11 +121,10 @@ impl House {
             fields: vec![(FieldName::parse("email").unwrap(), Value::Text(format!("{name}@example.com")))],
             told_version: Some(1),
             consent: BTreeMap::new(),
-            message_key: MessageKey::Wire(format!("order of {name}")),
+            message_key: MessageKey::Wire(format!("order {n} of {name}")),
         };
         let outcomes = self.vault.take(vec![intake]).unwrap().await.unwrap();
         let Some(Outcome::Kept { profile, .. }) = outcomes.first() else { panic!("not kept: {outcomes:?}") };
-        self.answer(*profile, ConsentStatus::Given).await;
         *profile
     }
 
@@ -129,6 +167,7 @@ impl House {
             channel: ChannelKind::Email,
             send_at: None,
             run,
+            replaces: None,
             trace: trace(self.clock.now()),
         };
         assert_eq!(self.vault.decide(decision).unwrap().await.unwrap(), Ok(id));
@@ -249,6 +288,52 @@ async fn a_due_message_leaves_once_signed_with_its_why_and_its_links() {
     let target = house.vault.snapshot().token(token).unwrap();
     assert_eq!((target.person, target.decision), (person, Some(decision)));
     assert!(mail.header("List-Unsubscribe").unwrap().contains(token));
+}
+
+#[tokio::test]
+async fn a_mail_whose_reason_is_no_longer_so_is_not_sent() {
+    let house = House::new().await;
+    let (jo, mia) = (house.person("jo").await, house.person("mia").await);
+    let (to_jo, to_mia) = (house.decide(jo, 1).await, house.decide(mia, 1).await);
+    // One order more than the mail would say; two more, and no longer in the group that the mail is for.
+    house.order("jo", 2).await;
+    house.order("mia", 2).await;
+    house.order("mia", 3).await;
+    let inbox = taking();
+    against(&inbox, async |port| {
+        let progress = house.step(&mailer(port)).await;
+        assert_eq!(progress.ended, ended([("no_longer_so", 1), ("not_in_segment", 1)]));
+    })
+    .await;
+    assert_eq!((house.state(jo, to_jo), inbox.n_received()), ("refused: no_longer_so".to_owned(), 0));
+    assert_eq!((house.state(mia, to_mia), house.n_in_outbox()), ("refused: not_in_segment".to_owned(), 0));
+}
+
+#[tokio::test]
+async fn what_waits_of_a_paused_campaign_leaves_only_when_it_goes_on() {
+    use vault::campaign::{CampaignState, State};
+    let house = House::new().await;
+    let person = house.person("jo").await;
+    let decision = house.decide(person, 1).await;
+    let set = async |state| {
+        let state = CampaignState { state, run: 1, started_at: 1, by: "Ada".to_owned(), refused_for: None };
+        let (name, bytes) = (CampaignState::record_name("win_back"), serde_json::to_vec(&state).unwrap());
+        house.vault.put_house_record(&name, Some(bytes)).unwrap().await.unwrap();
+    };
+    let inbox = taking();
+    against(&inbox, async |port| {
+        let mailer = mailer(port);
+        for state in [State::Paused, State::Refused, State::Stopped] {
+            set(state).await;
+            assert_eq!(house.step(&mailer).await.ended, ended([("paused", 1)]));
+            assert_eq!(house.state(person, decision), "waiting: paused");
+            house.advance_minutes(10);
+        }
+        set(State::Running).await;
+        assert_eq!(house.step(&mailer).await.n_sent(), 1);
+    })
+    .await;
+    assert_eq!((house.state(person, decision), inbox.n_received()), ("sent".to_owned(), 1));
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn act(
     let rate = || rate(&snapshot, target.person).unwrap_or_default();
     let (title, effect, more, undo) = match act {
         Act::Less => ("Less often", rate(), None, Some(("undo-less", "Undo"))),
-        Act::UndoLess => ("Back to the usual rate", rate(), None, Some(("less", "Less often"))),
+        Act::UndoLess => ("Undone", rate(), None, Some(("less", "Less often"))),
         Act::NotThis => ("Not this", "You never get this offer from us again.".to_owned(), None, None),
         Act::Stop => {
             let says = crate::message::says(snapshot.promise(), target);
@@ -131,7 +131,10 @@ async fn reduce(state: &State, token: &str, act: Act) -> Result<TokenTarget, Sor
         return Err(Sorry::Gone);
     }
     for reduction in reductions {
-        state.vault().reduce(target.person, reduction)?.await?;
+        let answer = state.vault().reduce(target.person, reduction)?.await?;
+        if answer.refusal.is_some() {
+            return Err(Sorry::Gone);
+        }
     }
     Ok(target)
 }

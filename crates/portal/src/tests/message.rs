@@ -110,6 +110,29 @@ async fn less_halves_the_rate_and_undo_brings_it_back() {
 }
 
 #[tokio::test]
+async fn a_link_takes_back_only_its_own_less_within_an_hour_and_leaves_earlier_wishes_standing() {
+    let house = House::with_one_customer().await;
+    let (_, token) = house.message().await;
+    let (less, undo) = (format!("/m/{token}/less"), format!("/m/{token}/undo-less"));
+    let portal = house.promise.artefact(promise::ArtefactKind::Page, promise::Artefact::PORTAL).unwrap().id;
+    let limit = || house.vault.snapshot().permit(house.person(), portal).unwrap().contact().reveal().at_most;
+    assert_eq!(house.post(&undo, "").await.status, StatusCode::NOT_FOUND, "there is nothing to take back");
+    house.vault.reduce(house.person(), vault::Reduction::Less).unwrap().await.unwrap();
+    assert_eq!(house.post(&undo, "").await.status, StatusCode::NOT_FOUND, "that was said on the person's own page");
+    assert_eq!(limit(), Some(1));
+
+    house.post(&less, "").await;
+    assert_eq!(limit(), Some(0));
+    assert_eq!(house.post(&undo, "").await.status, StatusCode::OK);
+    assert_eq!(limit(), Some(1), "back to what stood before, not to what others get");
+
+    house.post(&less, "").await;
+    house.clock.advance_ms(3_600_000);
+    assert_eq!(house.post(&undo, "").await.status, StatusCode::NOT_FOUND, "an old message gives nothing");
+    assert_eq!(limit(), Some(0));
+}
+
+#[tokio::test]
 async fn not_this_turns_down_the_offer_and_its_item() {
     let house = House::with_one_customer().await;
     let (_, token) = house.message().await;

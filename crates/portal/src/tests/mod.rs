@@ -239,6 +239,7 @@ impl House {
                 channel: ChannelKind::Email,
                 send_at: None,
                 run: 1,
+                replaces: None,
                 trace: Trace {
                     facts: vec![read("orders_all"), read("orders_90d")],
                     steps: vec![step("segment"), step("cap")],

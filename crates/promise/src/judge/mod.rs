@@ -86,6 +86,10 @@ pub enum RefusalReason {
     AlreadyDecided,
     /// The address bounced or complained.
     Suppressed,
+    /// What was decided rests on something that is no longer so.
+    NoLongerSo,
+    /// Staff paused the campaign, or it ended.
+    Paused,
 }
 
 /// The verdict no.
@@ -139,6 +143,8 @@ impl RefusalReason {
             Self::NotInSegment => "not_in_segment",
             Self::AlreadyDecided => "already_decided",
             Self::Suppressed => "suppressed",
+            Self::NoLongerSo => "no_longer_so",
+            Self::Paused => "paused",
         }
     }
 }

@@ -143,12 +143,12 @@ impl Batch<'_> {
         open.core.wishes_done.drain(..surplus);
         match wish {
             Wish::Answer(entry) => self.apply_answer(open, entry.clone()).map(|_| ()),
-            Wish::Less(id, _) | Wish::NotThis(id, _) | Wish::LeaveMeAlone(id) => {
+            Wish::Less(id, _) | Wish::LessBy(id, ..) | Wish::NotThis(id, _) | Wish::LeaveMeAlone(id) => {
                 self.mark_reduced(open)?;
                 self.log_wish(id);
                 wish.apply(&mut open.core)
             }
-            Wish::UndoLess(id) => {
+            Wish::UndoLess(id) | Wish::Restore(id, _) => {
                 self.log_wish(id);
                 wish.apply(&mut open.core)
             }

@@ -17,8 +17,8 @@ use model::{At, DecisionId, MessageId, ProfileId};
 use promise::{Artefact, ArtefactKind, ChannelKind, Refusal, RefusalReason, Verdict};
 use std::sync::Arc;
 
-/// Most tokens remembered per person; the oldest stop opening first.
-const TOKENS_MAX: usize = 512;
+/// Most tokens of decisions on pages remembered per person; the oldest stop opening first. Those in mails open for ever.
+const PAGE_TOKENS_MAX: usize = 512;
 
 impl Batch<'_> {
     pub(crate) fn decide(&mut self, new: NewDecision) -> Result<Result<DecisionId, Refusal>, VaultError> {
@@ -55,19 +55,16 @@ impl Batch<'_> {
             return Ok(Err(refusal));
         }
         let is_mail = new.channel == ChannelKind::Email;
-        let again = open
-            .core
-            .decided
-            .iter()
-            .any(|known| known.campaign == new.campaign.as_str() && known.run == new.run && known.by_mail);
-        if is_mail && again {
+        let standing = open.core.standing_decision(new.campaign.as_str(), new.run, is_mail);
+        if standing != new.replaces {
             return no(RefusalReason::AlreadyDecided);
         }
         let named = [new.offer.as_ref().map(|offer| offer.as_str()), new.item.as_ref().map(|item| item.as_str())];
         if named.into_iter().flatten().any(|name| open.core.turned_down.iter().any(|known| known == name)) {
             return no(RefusalReason::TurnedDown);
         }
-        if is_mail && new.offer.is_some() && !new.held_out {
+        // Also for those left alone: both arms are people who could be written to.
+        if is_mail {
             if open.core.suppressed {
                 return no(RefusalReason::Suppressed);
             }
@@ -112,12 +109,14 @@ impl Batch<'_> {
         form.proof = Some(self.leaf("decision", &format::encode(&form)));
         let oldest = self.now.plus_days(-DECISION_DAYS).ms();
         open.core.decided.retain(|known| known.at >= oldest);
+        new.replaces.iter().for_each(|replaced| open.core.end_decision(&(*replaced.as_bytes()).into()));
         open.core.decided.push(DecidedForm {
             campaign: form.campaign.clone(),
             run: form.run,
             decision: form.id,
             at: form.at,
             by_mail: is_mail,
+            is_over: None,
         });
         self.put(Keyspace::Index, House::decision_row(&new.id), open.id.as_bytes().to_vec());
         if let Some(message) = &form.message {
@@ -182,13 +181,18 @@ impl Batch<'_> {
 
     fn make_token(&mut self, open: &mut Open, decision: DecisionId) -> Result<Option<String>, VaultError> {
         let Some(form) = self.decision(open, &(*decision.as_bytes()).into())? else { return Ok(None) };
-        let token = model::id::base32(&self.house.rng().bytes::<32>());
-        let hash = self.house.blind("message", &token);
-        while open.core.tokens.len() >= TOKENS_MAX {
-            let oldest = open.core.tokens.remove(0);
-            self.delete(Keyspace::Index, House::token_row(&oldest.hash));
+        let (token, row) = self.house.message_token(&decision);
+        if Rows::get(self, Keyspace::Index, &row)?.is_some() {
+            return Ok(Some(token));
         }
-        open.core.tokens.push(TokenForm { hash: hash.into(), decision: form.id });
+        let is_of_page = |known: &TokenForm| known.of_page == Some(true);
+        let of_page = form.message.is_none();
+        if of_page && open.core.tokens.iter().filter(|known| is_of_page(known)).count() >= PAGE_TOKENS_MAX {
+            let oldest = open.core.tokens.iter().position(is_of_page).map(|at| open.core.tokens.remove(at));
+            oldest.into_iter().for_each(|oldest| self.delete(Keyspace::Index, House::token_row(&oldest.hash)));
+        }
+        let hash = self.house.blind("message", &token).into();
+        open.core.tokens.push(TokenForm { hash, decision: form.id, of_page: Some(of_page) });
         let target = [
             open.id.as_bytes().as_slice(),
             decision.as_bytes(),
@@ -196,7 +200,7 @@ impl Batch<'_> {
             &self.now.ms().to_be_bytes(),
         ]
         .concat();
-        self.put(Keyspace::Index, House::token_row(&hash), target);
+        self.put(Keyspace::Index, row, target);
         Ok(Some(token))
     }
 }

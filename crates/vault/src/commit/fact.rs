@@ -7,7 +7,7 @@ use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{self, UseForm, UseRunForm};
 use crate::house::House;
-use crate::person::Open;
+use crate::person::{self, Open};
 use crate::record::FactWrite;
 use crate::retention::{self, USE_DAYS};
 use crate::seal::RecordKind;
@@ -83,6 +83,9 @@ impl Batch<'_> {
             return Ok(Err(first.unwrap_or(Refusal::because(RefusalReason::OtherPurpose))));
         }
         fact.purposes = promise.fact_purposes(&fact.name).unwrap_or(&[]).to_vec();
+        if matches!(fact.provenance, Provenance::Inferred { .. }) {
+            (fact.told_at, fact.told_how) = person::told(&standing, &fact.purposes);
+        }
         fact.as_of = fact.as_of.min(self.now);
         let life = retention::expires_at(retention, &open.core, fact.as_of);
         fact.expires_at = write.inputs_expire_at.map_or(life, |inputs| inputs.min(life));

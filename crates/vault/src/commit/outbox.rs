@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// How long an attempt may take before the message is due again, in milliseconds: its sender is taken to have died.
 const LEASE_MS: i64 = 10 * 60 * 1_000;
 
+/// How long a message of a campaign that does not run waits until it is asked again, in milliseconds.
+const PAUSE_MS: i64 = 10 * 60 * 1_000;
+
 /// What stands in the way of an attempt.
 enum Hindrance {
     /// For ever.
@@ -61,7 +64,7 @@ impl Batch<'_> {
         }
         let begun = match self.hindrance(open, &decision)? {
             Some(Hindrance::Never(refusal)) => {
-                end(&mut message, MessageState::Refused, Some(refusal.reason.as_str()), self.now);
+                refuse(open, &decision, &mut message, &refusal, self.now);
                 Err(NotBegun::Refused(refusal))
             }
             Some(Hindrance::Until(at, refusal)) => {
@@ -110,6 +113,10 @@ impl Batch<'_> {
         }
         if open.core.suppressed {
             return Ok(Some(Hindrance::Never(no(RefusalReason::Suppressed))));
+        }
+        if !self.house.is_running(self, &decision.campaign)? {
+            let later = self.now.plus_ms(PAUSE_MS);
+            return Ok(Some(Hindrance::Until(later, no(RefusalReason::Paused))));
         }
         let cap_line = promise.line("cap", "default");
         if let Err(next) = self.house.contact_room(&open.core, self.now) {
@@ -165,7 +172,7 @@ impl Batch<'_> {
                 end(&mut message, MessageState::Failed, Some(why), self.now);
             }
             AttemptEnd::Refused(refusal) => {
-                end(&mut message, MessageState::Refused, Some(refusal.reason.as_str()), self.now);
+                refuse(open, &decision, &mut message, &refusal, self.now);
             }
         }
         self.put_message(open, &mut decision, message)
@@ -199,6 +206,12 @@ fn count_for_good(open: &mut Open, message: &MessageForm) {
     if let Some(contact) = open.core.contacts.iter_mut().find(|contact| contact.message == message.id) {
         contact.sent = true;
     }
+}
+
+/// Nothing was sent and nothing will be: the decision is over, and its run may ask the person's facts and wishes anew.
+fn refuse(open: &mut Open, decision: &DecisionForm, message: &mut MessageForm, refusal: &Refusal, now: At) {
+    end(message, MessageState::Refused, Some(refusal.reason.as_str()), now);
+    open.core.end_decision(&decision.id);
 }
 
 /// An attempt that did not send counts for no cap.

@@ -107,15 +107,32 @@ fn core() -> CoreForm {
         identifiers: vec![IdentifierForm { kind: 2, value: "a@b.example".into() }],
         joins: vec![JoinForm { other: [8; 16].into(), proof: 1, at: 14 }],
         uses: vec![UseForm { day: 15, artefact: "items".into(), purpose: None, fact: Some("email".into()), n: 3 }],
-        tokens: vec![TokenForm { hash: [9; 32].into(), decision: [10; 16].into() }],
+        tokens: vec![TokenForm { hash: [9; 32].into(), decision: [10; 16].into(), of_page: None }],
         last: BTreeMap::from([("Order Completed".to_owned(), 16)]),
         n_ledger: 4,
-        decided: vec![DecidedForm { campaign: "c".into(), run: 2, decision: [10; 16].into(), at: 17, by_mail: true }],
+        decided: vec![DecidedForm {
+            campaign: "c".into(),
+            run: 2,
+            decision: [10; 16].into(),
+            at: 17,
+            by_mail: true,
+            is_over: None,
+        }],
         touched: 18,
         staff_reads: vec![StaffForm { at: 19, staff: "Ada".into(), reason: "r".into() }],
         created_at: 20,
         wishes_done: vec![[11; 16].into()],
+        less: None,
     }
+}
+
+/// With everything that later versions added.
+fn core_of_now() -> CoreForm {
+    let mut core = core();
+    core.decided[0].is_over = Some(true);
+    core.tokens[0].of_page = Some(true);
+    core.less = Some(LessForm { by: [10; 16].into(), before: Some(2), at: 21 });
+    core
 }
 
 fn ledger() -> LedgerForm {
@@ -188,6 +205,7 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
         "fact": FactForm = FactForm::of(&fact());
         "class": ClassForm = class();
         "core": CoreForm = core();
+        "core_of_now": CoreForm = core_of_now();
         "ledger": LedgerForm = ledger();
         "decision": DecisionForm = decision();
         "outbox": OutboxForm = OutboxForm {
@@ -196,6 +214,8 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
         };
         "wish": Wish = Wish::Answer(ledger());
         "wish_less": Wish = Wish::Less([16; 16].into(), 1);
+        "wish_less_by": Wish = Wish::LessBy([16; 16].into(), 1, [10; 16].into(), 21);
+        "wish_restore": Wish = Wish::Restore([16; 16].into(), Some(2));
         "wish_undo_less": Wish = Wish::UndoLess([16; 16].into());
         "wish_not_this": Wish = Wish::NotThis([16; 16].into(), vec!["come_back".into()]);
         "wish_leave_me_alone": Wish = Wish::LeaveMeAlone([16; 16].into());

@@ -30,11 +30,14 @@ fn ranking(house: &House, person: model::ProfileId) -> FactWrite {
 fn b01_class_context_purposes_and_life_come_from_the_promise_never_from_the_writer() {
     let house = House::memory();
     let person = house.customer("ada", 3, 100);
+    let asked_at = house.now();
+    house.clock.advance_days(1);
     house.vault.write_facts(vec![ranking(&house, person)]).unwrap().wait().unwrap()[0].clone().unwrap();
     let snapshot = house.vault.snapshot();
     let permit = snapshot.permit(person, house.campaign()).unwrap();
     let fact = permit.fact(&computed("candidates")).unwrap().unwrap();
     let fact = fact.reveal();
+    assert!(fact.told_at.is_some_and(|told_at| told_at <= asked_at), "told when asked, not when worked out");
     assert_eq!((fact.class, fact.context), (Class::Plain, model::Context::Shopping));
     assert_eq!(fact.purposes, house.promise.candidates.as_ref().unwrap().purposes);
     assert_eq!(fact.expires_at, house.now().plus_days(5), "no longer than its earliest input");

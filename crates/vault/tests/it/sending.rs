@@ -26,6 +26,7 @@ pub fn decision(house: &House, person: ProfileId, run: u32) -> NewDecision {
         channel: ChannelKind::Email,
         send_at: None,
         run,
+        replaces: None,
         trace: Trace {
             facts: vec![FactRead { fact, ancestors: Vec::new(), life_used_percent: 9, label: "orders".into() }],
             steps: Vec::new(),
@@ -93,6 +94,29 @@ fn a_decision_is_kept_with_its_trace_and_its_message_is_sent_once() {
             portal.facts().into_iter().find(|view| view.reveal().fact.name == computed("orders_all")).unwrap();
         assert_eq!(read_by.reveal().read_by, [("win_back".to_owned(), 1)]);
     }
+}
+
+#[test]
+fn the_links_of_a_mail_open_however_often_pages_were_shown_since() {
+    let house = House::memory();
+    let person = house.customer("ada", 3, 100);
+    let token = |id| house.vault.message_token(id).unwrap().wait().unwrap().unwrap();
+    let mail = decide(&house, decision(&house, person, 1)).unwrap();
+    let of_mail = token(mail);
+    let pages: Vec<String> = (0..600u16)
+        .map(|n| {
+            let mut id = [7; 16];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            let (id, run) = (DecisionId::from_bytes(id), u32::from(n));
+            let on_page = NewDecision { id, run, channel: ChannelKind::Page, ..decision(&house, person, 1) };
+            token(decide(&house, on_page).unwrap())
+        })
+        .collect();
+    assert_eq!(token(mail), of_mail, "one decision has one token, however often it is asked for");
+    let snapshot = house.vault.snapshot();
+    assert_eq!(snapshot.token(&of_mail).map(|target| target.made_for), Some(mail));
+    let opens: Vec<bool> = pages.iter().map(|page| snapshot.token(page).is_some()).collect();
+    assert_eq!(opens.iter().position(|opens| *opens), Some(600 - 512), "pages keep their newest");
 }
 
 #[test]
