@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -105,6 +107,35 @@ class House:
     def close(self):
         self.stop()
         self.folder.cleanup()
+
+
+class Browser:
+    """A signed-in person without scripts: one cookie, and the hidden word that every form carries."""
+
+    def __init__(self, house, key, user):
+        self.house = house
+        status, _, body = request(house.url + "/v1/portal_sessions", {"userId": user}, key=key)
+        if status != 200:
+            raise RuntimeError(f"no way in: {status} {body[:200]}")
+        url = json.loads(body)["url"]
+        _, headers, _ = request(url, b"", headers=FORM)
+        self.cookie = headers["set-cookie"].split(";")[0]
+        self.csrf = re.search('name="csrf" value="([^"]+)"', self.get("/privacy/me")).group(1)
+
+    def get(self, path):
+        return self.raw(path).decode()
+
+    def raw(self, path):
+        return request(self.house.url + path, headers={"cookie": self.cookie})[2]
+
+    def post(self, path, **fields):
+        """Sends a form; (status, where it leads, bytes)."""
+        body = urllib.parse.urlencode({"csrf": self.csrf, **fields}).encode()
+        status, headers, body = request(self.house.url + path, body, headers={**FORM, "cookie": self.cookie})
+        return status, headers.get("location"), body
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 def request(url, body=None, key=None, method=None, headers=None, timeout=30):

@@ -1,7 +1,8 @@
 //! The system's clock: the only place that asks what time it is.
 
 use model::{At, Clock};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// The clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,18 +13,24 @@ impl Clock for SystemClock {
     fn now(&self) -> At {
         At::from_ms(jiff::Timestamp::now().as_millisecond())
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the program measures; rooms ask the clock they are given")]
+    fn ticks(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 /// Measures how long something takes; for telemetry and progress, never for decisions.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopwatch(std::time::Instant);
+pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the program measures; rooms do not")]
     pub fn start() -> Self {
-        Self(std::time::Instant::now())
+        Self(Instant::now())
     }
 
     /// Since the start.

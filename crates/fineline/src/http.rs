@@ -5,6 +5,7 @@
 //! Requests are traced by route template, never by path: a path could hold a token.
 
 use crate::clock::Stopwatch;
+use crate::telemetry;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -50,11 +51,12 @@ struct Own {
     ready: Arc<Readiness>,
     metrics: PrometheusHandle,
     openapi: Arc<str>,
+    vault: Vault,
 }
 
 /// `/livez`, `/readyz`, `/metrics`, `/openapi.json`.
-pub fn own_routes(ready: Arc<Readiness>, metrics: PrometheusHandle, openapi: String) -> Router {
-    let own = Own { ready, metrics, openapi: openapi.into() };
+pub fn own_routes(ready: Arc<Readiness>, metrics: PrometheusHandle, openapi: String, vault: Vault) -> Router {
+    let own = Own { ready, metrics, openapi: openapi.into(), vault };
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
@@ -71,6 +73,7 @@ async fn readyz(State(own): State<Own>) -> Response {
 }
 
 async fn render(State(own): State<Own>) -> Response {
+    telemetry::note_committer(&own.vault);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], own.metrics.render()).into_response()
 }
 
@@ -230,7 +233,12 @@ mod tests {
     async fn the_programs_own_routes_answer_and_readiness_turns() {
         let ready = Arc::new(Readiness::default());
         let metrics = crate::telemetry::metrics().unwrap();
-        let router = guarded(own_routes(ready.clone(), metrics, "{\"openapi\":\"3.1.0\"}".into()));
+        let promise = Arc::new(promise::parse("shop.toml", promise::fixture::SHOP).unwrap());
+        let rng = Arc::new(crate::chance::SystemChance::default());
+        let household = crate::house::household_with(promise, Arc::new(crate::clock::SystemClock), rng);
+        let vault = Vault::in_memory(household).unwrap();
+        vault.put_house_record("a", Some(vec![1])).unwrap().wait().unwrap();
+        let router = guarded(own_routes(ready.clone(), metrics, "{\"openapi\":\"3.1.0\"}".into(), vault));
         assert_eq!(ask(&router, "/livez").await.0, StatusCode::OK);
         assert_eq!(ask(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
         ready.set(true);
@@ -238,6 +246,8 @@ mod tests {
         assert!(ask(&router, "/openapi.json").await.1.contains("3.1.0"));
         let metrics = ask(&router, "/metrics").await.1;
         assert!(metrics.contains("fineline_program_requests_total"), "{metrics}");
+        assert!(metrics.contains("fineline_vault_commit_microseconds_total{stage=\"write\"}"), "{metrics}");
+        assert!(!metrics.contains("fineline_vault_batches_total 0\n"), "{metrics}");
         let (status, body) = ask(&router, "/nowhere?email=x@y.example").await;
         assert_eq!(status, StatusCode::NOT_FOUND);
         assert!(body.contains("\"code\":\"not_found\"") && !body.contains("x@y"));

@@ -211,7 +211,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let Assembly { vault, public: routes, console: staff_routes, jobs, live: _ } = assembly;
     let ready = Arc::new(Readiness::default());
-    let own = own_routes(ready.clone(), telemetry::metrics()?, openapi().to_json()?);
+    let own = own_routes(ready.clone(), telemetry::metrics()?, openapi().to_json()?, vault.clone());
     let routes = guarded(routes.merge(own));
     let (stops, stopped) = watch::channel(false);
     let pump = Pump::start(jobs)?;

@@ -5,6 +5,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
+use vault::{Stage, Vault};
 
 /// Names and meaning of the program's own metrics.
 pub const METRICS: &[(&str, &str)] = &[
@@ -14,6 +15,8 @@ pub const METRICS: &[(&str, &str)] = &[
     ("fineline_program_pump_steps_total", "steps of the pump, by job and outcome"),
     ("fineline_program_pump_step_seconds", "how long a step of the pump took, by job"),
     ("fineline_program_swept_records_total", "records removed because their date had passed"),
+    ("fineline_vault_batches_total", "batches written and synced by the committer"),
+    ("fineline_vault_commit_microseconds_total", "time the committer spent, by stage: judge, seal, write, publish"),
 ];
 
 /// The metrics of every room and of the program, by name.
@@ -50,6 +53,15 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         Some(handle)
     });
     handle.clone().ok_or_else(|| anyhow::anyhow!("another metrics recorder is installed in this process"))
+}
+
+/// What the committer counts by itself, as metrics: before each rendering.
+pub fn note_committer(vault: &Vault) {
+    metrics::counter!("fineline_vault_batches_total").absolute(vault.n_batches());
+    for stage in Stage::ALL {
+        let micros = u64::try_from(vault.spent(stage).as_micros()).unwrap_or(u64::MAX);
+        metrics::counter!("fineline_vault_commit_microseconds_total", "stage" => stage.as_str()).absolute(micros);
+    }
 }
 
 /// The unit of a metric stands at the end of its name.

@@ -132,6 +132,12 @@ impl fmt::Debug for Day {
 pub trait Clock: Send + Sync {
     /// The present instant.
     fn now(&self) -> At;
+
+    /// Time since some fixed moment, never going back: for measuring how long work takes, never for decisions. A clock
+    /// that stands still measures nothing.
+    fn ticks(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 }
 
 /// A clock that stands still until it is moved: for tests and simulations.

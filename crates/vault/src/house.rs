@@ -7,6 +7,7 @@
 use crate::chain::Head;
 use crate::commit::Values;
 use crate::commit::erase::Leaving;
+use crate::commit::times::{Stage, Times};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
 use crate::folder::Folder;
 use crate::format::{self, Bytes16, ClassForm, CoreForm, DecisionForm, IdentifierForm, ReviewForm, SourceKeyForm};
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 /// The profile id that stands for the house itself.
 const HOUSE: ProfileId = ProfileId::from_bytes([0; 16]);
@@ -54,6 +56,7 @@ pub(crate) struct House {
     touched: Mutex<BTreeMap<u64, ProfileId>>,
     closed: AtomicBool,
     head: Option<Head>,
+    pub times: Times,
     /// Held until the last reader has gone.
     folder: Option<Folder>,
 }
@@ -117,12 +120,23 @@ impl House {
             closed: AtomicBool::new(false),
             head: parts.head,
             folder: parts.folder,
+            times: Times::default(),
             household: parts.household,
         }
     }
 
     pub(crate) fn now(&self) -> At {
         self.household.clock.now()
+    }
+
+    /// For measuring work.
+    pub(crate) fn ticks(&self) -> Duration {
+        self.household.clock.ticks()
+    }
+
+    /// Adds the time since `began` to a stage of the committer.
+    pub(crate) fn took(&self, stage: Stage, began: Duration) {
+        self.times.add(stage, self.ticks().saturating_sub(began));
     }
 
     pub(crate) fn rng(&self) -> &dyn Rng {

@@ -56,6 +56,7 @@ mod urgent;
 mod vectors;
 mod wish;
 
+pub use commit::times::Stage;
 pub use error::VaultError;
 pub use pass::Pass;
 pub use permit::{Disclosed, Permit};
@@ -497,5 +498,17 @@ impl Vault {
     #[must_use]
     pub fn now(&self) -> At {
         self.inner.house.now()
+    }
+
+    /// How long the committer has spent in a stage since the vault was opened; zero under a clock that does not tick.
+    #[must_use]
+    pub fn spent(&self, stage: Stage) -> std::time::Duration {
+        self.inner.house.times.of(stage)
+    }
+
+    /// Batches written and synced since the vault was opened.
+    #[must_use]
+    pub fn n_batches(&self) -> u64 {
+        self.inner.house.times.n_batches()
     }
 }

@@ -2,6 +2,7 @@
 //! that go out once it is synced. Later commands of a batch see what earlier ones did.
 
 use super::Command;
+use super::times::Stage;
 use crate::VaultError;
 use crate::chain::Chain;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
@@ -410,8 +411,12 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Writes and syncs; then memory; then the answers.
     pub(crate) fn write(self, house: &House, wheel: &mut Wheel, chain: &Chain) -> Result<(), VaultError> {
+        let began = house.ticks();
         house.engine.commit(self.ops)?;
         house.note_head(chain)?;
+        house.took(Stage::Write, began);
+        house.times.count_batch();
+        let began = house.ticks();
         let number = chain.number();
         let store = house.engine.snapshot();
         let (now, drained) = (house.now(), self.drained);
@@ -444,6 +449,7 @@ impl Sealed {
         for act in self.after {
             act(house, number);
         }
+        house.took(Stage::Publish, began);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod join;
 mod outbox;
 mod rotate;
 mod sweep;
+pub(crate) mod times;
 
 pub(crate) use batch::{Batch, Values, in_memory};
 pub(crate) use consent::{Answered, entry as consent_entry};
@@ -33,6 +34,7 @@ use promise::Refusal;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use times::Stage;
 use tokio::sync::oneshot;
 
 /// Most events and commands that one batch takes in.
@@ -159,11 +161,13 @@ impl Committer {
         self.turn_if_due()?;
         self.drain_erasures()?;
         let house = Arc::clone(&self.house);
+        let began = house.ticks();
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
         batch.drain_urgent();
         for command in commands {
             batch.serve(command);
         }
+        house.took(Stage::Judge, began);
         self.commit(batch)
     }
 
@@ -191,7 +195,10 @@ impl Committer {
     /// Writes, publishes, answers. After an error nothing is written any more: the chain has gone on without its batch.
     fn commit(&mut self, batch: Batch<'_>) -> Result<(), VaultError> {
         let house = Arc::clone(&self.house);
-        let written = match batch.seal(&mut self.chain) {
+        let began = house.ticks();
+        let sealed = batch.seal(&mut self.chain);
+        house.took(Stage::Seal, began);
+        let written = match sealed {
             Ok(Some(sealed)) => sealed.write(&house, &mut self.wheel, &self.chain),
             Ok(None) => Ok(()),
             Err(error) => Err(error),

@@ -1,0 +1,64 @@
+//! Where the committer's time goes, so that a slow disk and a slow fold can be told apart. Sums since the start; nothing
+//! is decided by them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What the committer does with a batch, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Open profiles, judge each command, fold what it says.
+    Judge,
+    /// Work out traits, encode, seal, chain.
+    Seal,
+    /// Write the batch and sync it.
+    Write,
+    /// Bring memory up to it and hand out the answers.
+    Publish,
+}
+
+impl Stage {
+    /// In order.
+    pub const ALL: [Self; 4] = [Self::Judge, Self::Seal, Self::Write, Self::Publish];
+
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Judge => "judge",
+            Self::Seal => "seal",
+            Self::Write => "write",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// Sums of one vault since it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Times {
+    stages: [AtomicU64; 4],
+    batches: AtomicU64,
+}
+
+impl Times {
+    pub(crate) fn add(&self, stage: Stage, took: Duration) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(sum) = self.stages.get(stage as usize) {
+            sum.fetch_add(ns, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_batch(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Time spent in a stage.
+    pub(crate) fn of(&self, stage: Stage) -> Duration {
+        Duration::from_nanos(self.stages.get(stage as usize).map_or(0, |sum| sum.load(Ordering::Relaxed)))
+    }
+
+    /// Batches written.
+    pub(crate) fn n_batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+}
