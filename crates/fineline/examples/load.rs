@@ -9,6 +9,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a measurement ends at its first surprise"
 )]
 
@@ -44,7 +45,9 @@ async fn echo() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
     let give_back = post(async |body: Bytes| body);
-    axum::serve(listener, Router::new().route("/v1/batch", give_back.clone()).route("/v1/track", give_back)).await.unwrap();
+    axum::serve(listener, Router::new().route("/v1/batch", give_back.clone()).route("/v1/track", give_back))
+        .await
+        .unwrap();
 }
 
 /// How much is sent.
