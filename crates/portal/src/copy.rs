@@ -3,7 +3,7 @@
 //! renders nothing.
 
 use crate::words::{self, When};
-use model::Value;
+use model::{At, Value};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -299,10 +299,21 @@ impl EventCopy {
 }
 
 impl MessageCopy {
+    /// Without the facts that are past their end, and then without the sentences that may quote them.
+    pub(crate) fn without_expired(mut self, now: At) -> Self {
+        let n_facts = self.facts.len();
+        self.facts.retain(|fact| fact.until.0 > now);
+        if self.facts.len() < n_facts {
+            (self.why, self.says, self.title) = (None, None, None);
+        }
+        self
+    }
+
     /// How the message ended, in plain words.
     pub(crate) fn state_words(&self) -> String {
         let said = self.state.as_deref().unwrap_or(if self.channel == "page" { "shown" } else { "" });
         match said.split_once(": ") {
+            Some(("failed", "unknown")) => "We handed it over and do not know whether it arrived".to_owned(),
             Some(("refused", why)) => format!("Not sent: {}", reason_words(why)),
             Some(("failed", why)) => format!("Not sent: {}", reason_words(why)),
             Some((word, rest)) => format!("{}: {}", words::label(word), reason_words(rest)),
@@ -319,7 +330,8 @@ impl MessageCopy {
 
 fn reason_words(word: &str) -> String {
     match word {
-        "changed_meanwhile" | "withdrawn" | "said_no" => "you had said no".to_owned(),
+        "changed_meanwhile" => "something changed just before it left".to_owned(),
+        "withdrawn" | "said_no" => "you had said no".to_owned(),
         "cap_reached" => "you had enough messages".to_owned(),
         "quiet_hours" => "your quiet hours".to_owned(),
         "address_refused" => "your mail box did not take it".to_owned(),
@@ -330,8 +342,37 @@ fn reason_words(word: &str) -> String {
         "paused" => "we paused this campaign".to_owned(),
         "restrained" => "you asked to be left alone".to_owned(),
         "message_refused" => "the mail server did not take it".to_owned(),
-        "gave_up" => "we tried too often".to_owned(),
+        "gave_up" => "it could not be sent for a day".to_owned(),
         "relay_down" | "relay_busy" => "the mail server was busy".to_owned(),
         other => words::inner(&words::label(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+    use promise::RefusalReason;
+
+    fn said(state: &str) -> String {
+        MessageCopy { state: Some(state.to_owned()), ..Sample::Calm.message(1) }.state_words()
+    }
+
+    #[test]
+    fn every_end_of_a_message_is_told_as_it_was() {
+        let unknown = said("failed: unknown");
+        assert!(unknown.contains("do not know") && !unknown.contains("Not sent"), "{unknown}");
+        let changed = said("refused: changed_meanwhile");
+        assert!(
+            changed.starts_with("Not sent") && changed.contains("changed") && !changed.contains(" no"),
+            "{changed}"
+        );
+        assert!(!said("failed: gave_up").contains("tried"), "a relay that is down for a day costs no try");
+        assert!(said("refused: withdrawn").contains("you had said no"));
+        for reason in RefusalReason::ALL {
+            let words = said(&format!("refused: {}", reason.as_str()));
+            assert!(words.starts_with("Not sent: ") && !words.contains('_'), "{words}");
+        }
+        assert_eq!(said("waiting: quiet_hours"), "Waiting: your quiet hours");
     }
 }

@@ -32,6 +32,9 @@ pub const FORM_BYTES_MAX: usize = 16 * 1024;
 /// How long a browser may keep the sheet and the mark, in seconds: a year; their address names their version.
 const ASSET_SECONDS: u32 = 31_536_000;
 
+const SHEET_AT: &str = "/privacy/fineline.css";
+const MARK_AT: &str = "/privacy/mark.svg";
+
 const HEADERS: [(HeaderName, &str); 8] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -51,8 +54,8 @@ pub fn routes(state: Arc<State>) -> Router {
     Router::new()
         .route("/privacy", get(front))
         .route("/privacy/notice", get(person::notice))
-        .route("/privacy/fineline.css", get(sheet))
-        .route("/privacy/mark.svg", get(mark))
+        .route(SHEET_AT, get(sheet))
+        .route(MARK_AT, get(mark))
         .route("/privacy/enter/{secret}", get(enter_page).post(enter))
         .route("/privacy/leave", post(leave))
         .merge(person::routes())
@@ -167,7 +170,9 @@ impl Sorry {
 /// Who is here before; kind words, cookie and headers after. Message links and the server's door never look at cookies.
 async fn around(With(state): With<Arc<State>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let (is_own, is_api) = (path.starts_with("/privacy"), path.starts_with("/v1/"));
+    // The sheet and the mark are kept by caches that many share, so no session is looked up, or renewed, for them.
+    let is_own = path.starts_with("/privacy") && ![SHEET_AT, MARK_AT].contains(&path);
+    let is_api = path.starts_with("/v1/");
     let cookie = is_own.then(|| cookie(request.headers(), state.cookie().0)).flatten();
     let session = cookie.and_then(|token| state.sessions.find(&token));
     let gpc = request.headers().get_all("sec-gpc").iter().any(|value| value == "1");

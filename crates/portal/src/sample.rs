@@ -343,7 +343,7 @@ impl Sample {
         }
     }
 
-    fn message(self, n: i32) -> MessageCopy {
+    pub(crate) fn message(self, n: i32) -> MessageCopy {
         let why = "You placed 6 orders with us, but none in the last 90 days. We picked Hanging heart candle because you \
                    bought Cake stand, three tiers.";
         let step = |rule: &str| StepCopy { rule: rule.to_owned(), passed: true, reason: None };

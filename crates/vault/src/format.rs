@@ -828,6 +828,12 @@ impl TraceForm {
         word(&BASES, self.basis, "basis")
     }
 
+    /// The reason of the last step that did not pass: in a decision that was made, why it waits.
+    pub(crate) fn waits_for(&self) -> Result<Option<promise::RefusalReason>, VaultError> {
+        let last = self.steps.iter().rev().find(|step| !step.passed).and_then(|step| step.reason);
+        last.map(|code| word(&REASONS, code, "reason")).transpose()
+    }
+
     pub(crate) fn trace(&self) -> Result<Trace, VaultError> {
         let (title, says, why) = self.texts.clone();
         Ok(Trace {

@@ -62,6 +62,7 @@ pub use pass::Pass;
 pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use record::*;
+pub use retention::WHY_DAYS;
 pub use set::PermitSet;
 pub use snapshot::Snapshot;
 pub use totals::ImportTotals;

@@ -55,7 +55,7 @@ fn count_person(
             first = Some(decision);
         }
     }
-    last.values().try_for_each(|decision| count_decision(decision, numbers))?;
+    last.values().try_for_each(|decision| count_decision(decision, snapshot.now(), numbers))?;
     let Some(first) = first else { return Ok(()) };
     let arm = usize::from(first.held_out);
     add(if first.held_out { &mut numbers.n_held_out } else { &mut numbers.n_treated });
@@ -69,13 +69,15 @@ fn count_person(
     Ok(())
 }
 
-fn count_decision(decision: &DecisionForm, numbers: &mut CampaignNumbers) -> Result<(), VaultError> {
+fn count_decision(decision: &DecisionForm, now: At, numbers: &mut CampaignNumbers) -> Result<(), VaultError> {
     if !decision.held_out {
         let basis = decision.trace.basis()?.as_str();
         add(numbers.basis.entry(basis.to_owned()).or_default());
     }
     let Some(message) = &decision.message else { return Ok(()) };
-    let why = || message.why.clone().unwrap_or_else(|| "due".to_owned());
+    // What the decision itself waits for stands in its trace, until then.
+    let waits_for = if message.due_at > now.ms() { decision.trace.waits_for()? } else { None };
+    let why = || message.why.clone().unwrap_or_else(|| waits_for.map_or("due", RefusalReason::as_str).to_owned());
     match message.state {
         MessageState::Sent => add(&mut numbers.n_sent),
         MessageState::Waiting | MessageState::Trying => add(numbers.waiting.entry(why()).or_default()),

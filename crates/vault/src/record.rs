@@ -751,6 +751,12 @@ pub struct StaffAct {
     pub at: At,
 }
 
+impl StaffAct {
+    /// The act of handing a person over to their own pages: shown to them once a day for each source and reason, because
+    /// many visits would push out who really looked.
+    pub const HANDED_OFF: &str = "handed_off";
+}
+
 /// One entry of the one log, without any personal value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntryView {

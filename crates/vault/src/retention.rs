@@ -23,8 +23,8 @@ pub(crate) const MARK_DAYS: i32 = 7;
 /// How long a class is kept closed before its secret goes, in days: the undo of a withdrawal.
 pub(crate) const UNDO_DAYS: i32 = 7;
 
-/// How long the why of a message opens from its link, in days.
-pub(crate) const WHY_DAYS: i32 = 30;
+/// How long the why of a message opens from its link and for the company's servers, in days.
+pub const WHY_DAYS: i32 = 30;
 
 /// The retention of an event.
 pub(crate) fn of_event<'p>(promise: &'p Promise, name: &EventName) -> Option<&'p Retention> {

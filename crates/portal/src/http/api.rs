@@ -2,7 +2,7 @@
 //! with a reason, and each such read is shown to that person. Answers that are not as asked are problem documents.
 
 use super::{Sorry, State, With, person};
-use crate::copy::{self, MessageCopy, PersonCopy};
+use crate::copy::{self, MessageCopy};
 use crate::reader::{self, Reader};
 use axum::body::Bytes;
 use axum::extract::Path;
@@ -18,7 +18,7 @@ use promise::{Artefact, ArtefactKind, Refusal, RefusalReason, SourceKind};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{OpenApi, ToSchema};
-use vault::{Identifier, IdentifierKind, Snapshot, StaffAct, VaultError};
+use vault::{Identifier, IdentifierKind, Snapshot, StaffAct, VaultError, WHY_DAYS};
 
 /// Longest external id, in bytes.
 pub const USER_ID_BYTES_MAX: usize = 512;
@@ -26,6 +26,8 @@ pub const USER_ID_BYTES_MAX: usize = 512;
 pub const REASON_CHARS_MAX: usize = 200;
 /// The header that says why a person is opened.
 const REASON: &str = "fineline-reason";
+/// What the person reads about a link that was made for them.
+const HANDED_OFF: &str = "to open this page for you";
 
 /// The documented routes of the portal.
 #[derive(OpenApi, Debug)]
@@ -166,16 +168,6 @@ pub(super) struct PersonRead {
     events: Vec<copy::EventCopy>,
 }
 
-/// Why one decision was made.
-#[derive(Serialize)]
-struct WhyAnswer {
-    /// The sentence the person reads.
-    why: Option<String>,
-    /// The decision with everything behind it.
-    #[serde(flatten)]
-    decision: MessageCopy,
-}
-
 /// Our answer to Global Privacy Control.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Gpc {
@@ -237,7 +229,7 @@ async fn note(
     Ok(state.vault().staff_act(act)?.await?)
 }
 
-/// Makes a one-time link that opens a person's own pages.
+/// Makes a one-time link that opens a person's own pages. It is shown to them, once a day.
 #[utoipa::path(
     post, path = "/v1/portal_sessions", request_body = UserIdBody,
     responses((status = 200, body = PortalSession), (status = 401, body = Problem), (status = 404, body = Problem))
@@ -247,8 +239,9 @@ pub(super) async fn portal_sessions(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    server(&state, &headers)?;
+    let source = server(&state, &headers)?;
     let person = find(&state, &body)?;
+    note(&state, &source, StaffAct::HANDED_OFF, person, HANDED_OFF.to_owned()).await?;
     let (url, until) = state.hand_off(person);
     Ok(Json(PortalSession { url, expires_at: until.to_string() }).into_response())
 }
@@ -284,9 +277,16 @@ pub(super) async fn read_person(
 ) -> Result<Response, Problem> {
     let source = server(&state, &headers)?;
     let (person, reason) = (person_id(&person)?, reason(&headers)?);
-    desk(&state.vault().snapshot(), person)?;
+    may_open(&state, person, Artefact::DESK)?;
     note(&state, &source, "opened_person", person, reason).await?;
     Ok(Json(desk(&state.vault().snapshot(), person)?).into_response())
+}
+
+/// Whether this page may be opened about a person at all: reads nothing, and spares a refused asking its note.
+fn may_open(state: &State, person: ProfileId, name: &str) -> Result<(), Problem> {
+    let snapshot = state.vault().snapshot();
+    snapshot.permit(person, reader::page(snapshot.promise(), name)?)?;
+    Ok(())
 }
 
 fn desk(snapshot: &Snapshot, person: ProfileId) -> Result<PersonRead, Problem> {
@@ -312,34 +312,33 @@ pub(super) async fn export_person(
 ) -> Result<Response, Problem> {
     let source = server(&state, &headers)?;
     let (person, reason) = (person_id(&person)?, reason(&headers)?);
-    {
-        let snapshot = state.vault().snapshot();
-        PersonCopy::read(&snapshot, person)?;
-    }
+    may_open(&state, person, Artefact::PORTAL)?;
     note(&state, &source, "exported_person", person, reason).await?;
     Ok(person::archive(&state, person).await?)
 }
 
-/// Why a decision was made, as long as its campaign may still read about its person.
+/// Why a decision was made, for 30 days and without what has ended since. The reason is shown to the person.
 #[utoipa::path(
     get, path = "/v1/decisions/{decision}/why",
-    params(("decision" = String, Path, description = "dec_…")),
-    responses((status = 200, description = "the sentence and everything behind it"), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem))
+    params(("decision" = String, Path, description = "dec_…"), ("Fineline-Reason" = String, Header, description = "shown to the person")),
+    responses((status = 200, description = "the sentence and everything behind it"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem))
 )]
 pub(super) async fn why(
     With(state): With<Arc<State>>,
     headers: HeaderMap,
     Path(decision): Path<String>,
 ) -> Result<Response, Problem> {
-    server(&state, &headers)?;
+    let source = server(&state, &headers)?;
+    let reason = reason(&headers)?;
     let decision = DecisionId::parse(&decision).map_err(|_| Problem::unknown())?;
-    let answer = explain(&state.vault().snapshot(), decision)?;
-    Ok(Json(answer).into_response())
+    let person = state.vault().snapshot().person_of(decision).ok_or_else(Problem::unknown)?;
+    // Whether it may be told is known only by opening it, so an asking that is refused stands there too.
+    note(&state, &source, "opened_decision", person, reason).await?;
+    Ok(Json(explain(&state.vault().snapshot(), person, decision)?).into_response())
 }
 
 /// The reading belongs to the campaign that decided: no other may look.
-fn explain(snapshot: &Snapshot, decision: DecisionId) -> Result<WhyAnswer, Problem> {
-    let person = snapshot.person_of(decision).ok_or_else(Problem::unknown)?;
+fn explain(snapshot: &Snapshot, person: ProfileId, decision: DecisionId) -> Result<MessageCopy, Problem> {
     let reader = Reader::masking(snapshot);
     let mut refusal = None;
     for artefact in snapshot.promise().artefacts().values().filter(|artefact| artefact.kind == ArtefactKind::Campaign) {
@@ -347,7 +346,8 @@ fn explain(snapshot: &Snapshot, decision: DecisionId) -> Result<WhyAnswer, Probl
             .permit(person, artefact.id)
             .and_then(|permit| Ok(snapshot.decision(&permit, decision)?.map(|view| reader.message(&view))));
         match found {
-            Ok(Some(decision)) => return Ok(WhyAnswer { why: decision.why.clone(), decision }),
+            Ok(Some(message)) if message.at.0.plus_days(WHY_DAYS) <= snapshot.now() => return Err(Problem::unknown()),
+            Ok(Some(message)) => return Ok(message.without_expired(snapshot.now())),
             Ok(None) => {}
             Err(no) => refusal = Some(no),
         }

@@ -6,8 +6,11 @@ use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, StatusCode};
-use model::SourceName;
+use model::{Clock, SourceName};
 use utoipa::OpenApi;
+
+/// Why these tests open somebody.
+const REASON: &str = "she asked us by letter";
 
 async fn ask(house: &House, method: Method, path: &str, key: &str, reason: &str, body: &str) -> Answer {
     let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {key}"));
@@ -69,7 +72,7 @@ async fn a_person_is_opened_with_a_reason_that_they_see() {
     let without = ask(&house, Method::GET, &path, &key, "", "").await;
     assert_eq!((without.status, without.json()["code"].as_str()), (StatusCode::BAD_REQUEST, Some("no_reason")));
     let browser = house.sign_in().await;
-    assert!(seen(&house.get_as(&browser, "/privacy/me").await.text()).contains("Staff who opened your page Nobody."));
+    assert!(!seen(&house.get_as(&browser, "/privacy/me").await.text()).contains("a parcel that got lost"));
     let opened = ask(&house, Method::GET, &path, &key, "a parcel that got lost", "").await;
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.text());
     let facts = opened.json()["facts"].as_array().unwrap().clone();
@@ -109,16 +112,62 @@ async fn d02_the_why_of_a_decision_is_what_its_person_reads() {
     let (decision, token) = house.message().await;
     let key = house.server_key().await;
     let path = format!("/v1/decisions/{decision}/why");
-    let why = ask(&house, Method::GET, &path, &key, "", "").await;
+    let why = ask(&house, Method::GET, &path, &key, REASON, "").await;
     assert_eq!(why.status, StatusCode::OK, "{}", why.text());
     let sentence = why.json()["why"].as_str().unwrap().to_owned();
     assert!(seen(&house.get(&format!("/m/{token}")).await.text()).contains(&sentence));
-    assert_eq!(ask(&house, Method::GET, &path, "x", "", "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&house, Method::GET, &path, "x", REASON, "").await.status, StatusCode::UNAUTHORIZED);
     let other = "/v1/decisions/dec_00000000000000000000000000/why";
-    assert_eq!(ask(&house, Method::GET, other, &key, "", "").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&house, Method::GET, other, &key, REASON, "").await.status, StatusCode::NOT_FOUND);
     house.says("offers", model::ConsentStatus::Withdrawn).await;
-    let later = ask(&house, Method::GET, &path, &key, "", "").await;
+    let later = ask(&house, Method::GET, &path, &key, REASON, "").await;
     assert_eq!((later.status, later.json()["code"].as_str()), (StatusCode::FORBIDDEN, Some("withdrawn")));
+}
+
+#[tokio::test]
+async fn the_why_needs_a_reason_that_the_person_sees() {
+    let house = House::with_one_customer().await;
+    let (decision, _) = house.message().await;
+    let (key, browser) = (house.server_key().await, house.sign_in().await);
+    let path = format!("/v1/decisions/{decision}/why");
+    let without = ask(&house, Method::GET, &path, &key, "", "").await;
+    assert_eq!((without.status, without.json()["code"].as_str()), (StatusCode::BAD_REQUEST, Some("no_reason")));
+    assert!(!without.text().contains("orders_all"));
+    assert_eq!(ask(&house, Method::GET, &path, &key, REASON, "").await.status, StatusCode::OK);
+    let text = seen(&house.get_as(&browser, "/privacy/me").await.text());
+    assert!(text.contains("server key shop") && text.contains(REASON), "{text}");
+}
+
+#[tokio::test]
+async fn the_why_shows_nothing_past_its_end_and_closes_after_its_days() {
+    let house = House::with_one_customer().await;
+    let (decision, _) = house.message().await;
+    let (key, path) = (house.server_key().await, format!("/v1/decisions/{decision}/why"));
+    let facts = async || {
+        let why = ask(&house, Method::GET, &path, &key, REASON, "").await.json();
+        (why["facts"].as_array().map_or(0, Vec::len), why["why"].is_string(), why["item"].is_string())
+    };
+    assert_eq!(facts().await, (2, true, true));
+    house.clock.set(house.clock.now().plus_days(1));
+    assert_eq!(
+        facts().await,
+        (1, false, true),
+        "a count of the last 90 days ends with its day, and a sentence may quote it"
+    );
+    house.clock.set(house.clock.now().plus_days(vault::WHY_DAYS - 1));
+    assert_eq!(ask(&house, Method::GET, &path, &key, REASON, "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_link_made_for_a_person_is_shown_to_them_once_a_day() {
+    let house = House::with_one_customer().await;
+    let (browser, _) = (house.sign_in().await, house.link().await);
+    let visits = async |browser| {
+        seen(&house.get_as(browser, "/privacy/me").await.text()).matches("open this page for you").count()
+    };
+    assert_eq!(visits(&browser).await, 1);
+    house.clock.set(house.clock.now().plus_days(1));
+    assert_eq!(visits(&house.sign_in().await).await, 2);
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ async fn everything_known_stands_on_one_page_with_source_purpose_end_and_readers
         "Send you offers picked from what you bought.",
         "Kept until",
         "We told you",
-        "Staff who opened your page Nobody.",
+        "Staff who opened your page server key shop on 23 November 2026, 10:00 UTC. Their reason: to open this page for you",
     ] {
         assert!(text.contains(words), "{words} is missing in: {text}");
     }
@@ -445,6 +445,19 @@ async fn every_page_forbids_scripts_storing_and_telling_where_one_came_from() {
     }
     let sheet = house.get("/privacy/fineline.css?v=1").await;
     assert!(sheet.header("cache-control").unwrap().contains("immutable"));
+}
+
+#[tokio::test]
+async fn what_caches_share_never_carries_a_cookie() {
+    let house = House::with_one_customer().await;
+    let browser = house.sign_in().await;
+    house.clock.advance_ms(ROTATE_MS);
+    for path in ["/privacy/fineline.css?v=1", "/privacy/mark.svg"] {
+        let shared = house.get_as(&browser, path).await;
+        assert!(shared.header("cache-control").unwrap().contains("public"), "{path}");
+        assert_eq!(shared.header("set-cookie"), None, "{path}");
+    }
+    renewed(&house.get_as(&browser, "/privacy/me/export").await);
 }
 
 #[tokio::test]

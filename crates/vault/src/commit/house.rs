@@ -10,7 +10,7 @@ use crate::person::Rows;
 use crate::record::{AnonymousSale, Item, Outcome, OutcomeReason, Review, StaffAct};
 use crate::retention;
 use crate::seal::RecordKind;
-use model::{EventId, ProfileId, SourceName};
+use model::{At, EventId, ProfileId, SourceName};
 use promise::{Artefact, ReviewRole, SourceKind};
 use std::sync::Arc;
 
@@ -112,6 +112,12 @@ impl Batch<'_> {
         let Some(person) = act.person else { return Ok(()) };
         let Some(open) = self.person(&person)? else { return Ok(()) };
         let reads = &mut open.core.staff_reads;
+        let day = |at: i64| At::from_ms(at).day();
+        let is_known =
+            |read: &StaffForm| read.staff == act.staff && read.reason == reason && day(read.at) == act.at.day();
+        if act.act == StaffAct::HANDED_OFF && reads.iter().any(is_known) {
+            return Ok(());
+        }
         reads.push(StaffForm { at: act.at.ms(), staff: act.staff.clone(), reason });
         let surplus = reads.len().saturating_sub(STAFF_READS_MAX);
         reads.drain(..surplus);

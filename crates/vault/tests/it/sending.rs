@@ -234,6 +234,21 @@ fn a_token_opens_the_why_for_a_month_and_reductions_as_long_as_the_person_is_her
 }
 
 #[test]
+fn a_message_decided_at_night_is_counted_as_waiting_for_the_morning() {
+    let house = House::memory();
+    let person = house.customer("ada", 3, 100);
+    let reason = Some(RefusalReason::QuietHours);
+    let mut new = decision(&house, person, 1);
+    new.send_at = Some(house.now().plus_ms(3_600_000));
+    new.trace.steps = vec![vault::Step { rule: "quiet_hours".to_owned(), passed: false, reason }];
+    decide(&house, new).unwrap();
+    let waiting = || house.vault.snapshot().campaign_numbers(house.campaign()).unwrap().waiting;
+    assert_eq!(waiting(), BTreeMap::from([("quiet_hours".to_owned(), 1)]));
+    house.clock.advance_ms(3_600_000);
+    assert_eq!(waiting(), BTreeMap::from([("due".to_owned(), 1)]));
+}
+
+#[test]
 fn a_campaign_is_counted_per_arm_and_nobody_is_named() {
     let house = House::memory();
     for n in 0..4 {
