@@ -50,6 +50,7 @@ pub(crate) struct House {
     urgent: Mutex<Urgent>,
     /// Erased, their rows not yet gone.
     leaving: Mutex<BTreeMap<ProfileId, Leaving>>,
+    order: Arc<Mutex<Order>>,
     reviews: RwLock<Arc<HashMap<ArtefactId, Vec<ReviewForm>>>>,
     sources: RwLock<HashMap<[u8; 32], SourceKeyForm>>,
     /// Who was touched last, in order, for whoever follows.
@@ -68,6 +69,41 @@ pub(crate) struct Urgent {
     pub tombstones: Tombstones,
     waiting: Vec<Waiting>,
     next: u64,
+}
+
+/// In which order somebody said yes and no: a no overtakes every yes that still waits, and never the other way round.
+/// Only what a waiting yes can meet is remembered, so that it is empty nearly always.
+#[derive(Default)]
+struct Order {
+    /// Answers that narrowed, so far.
+    n_narrowed: u64,
+    /// Yeses on their way to the committer, or in a batch that is not published.
+    n_waiting: usize,
+    /// The latest answer that narrowed while a yes waited.
+    narrowed: HashMap<(ProfileId, PurposeName), u64>,
+}
+
+/// The place of a yes in the order of answers, from before it is queued until it is published.
+pub(crate) struct Ticket {
+    order: Arc<Mutex<Order>>,
+    n_narrowed: u64,
+}
+
+impl Ticket {
+    /// Whether this person took the purpose back after the yes was given.
+    pub(crate) fn is_overtaken(&self, person: ProfileId, purpose: &PurposeName) -> bool {
+        lock(&self.order).narrowed.get(&(person, purpose.clone())).is_some_and(|at| *at > self.n_narrowed)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut order = lock(&self.order);
+        order.n_waiting = order.n_waiting.saturating_sub(1);
+        if order.n_waiting == 0 {
+            order.narrowed.clear();
+        }
+    }
 }
 
 /// One wish on the urgent log.
@@ -114,6 +150,7 @@ impl House {
             published: RwLock::new(Arc::new(parts.generation)),
             urgent: Mutex::new(Urgent { log: parts.log, tombstones: parts.tombstones, waiting: Vec::new(), next: 1 }),
             leaving: Mutex::default(),
+            order: Arc::default(),
             reviews: RwLock::default(),
             sources: RwLock::default(),
             touched: Mutex::default(),
@@ -233,6 +270,25 @@ impl House {
         Ok(())
     }
 
+    /// A place for a yes, taken before it is queued.
+    pub(crate) fn ticket(&self) -> Ticket {
+        let mut order = lock(&self.order);
+        order.n_waiting = order.n_waiting.saturating_add(1);
+        Ticket { order: Arc::clone(&self.order), n_narrowed: order.n_narrowed }
+    }
+
+    /// Notes an answer that narrows, before it is acknowledged; whether a yes waits that it may have to overtake.
+    pub(crate) fn overtakes(&self, person: ProfileId, purpose: &PurposeName) -> bool {
+        let mut order = lock(&self.order);
+        if order.n_waiting == 0 {
+            return false;
+        }
+        order.n_narrowed = order.n_narrowed.saturating_add(1);
+        let at = order.n_narrowed;
+        order.narrowed.insert((person, purpose.clone()), at);
+        true
+    }
+
     fn hold(&self, urgent: &mut Urgent, waiting: Waiting) {
         self.publish(|generation| {
             if let Some(person) = generation.state.person(&waiting.person) {
@@ -294,6 +350,17 @@ impl House {
 
     pub(crate) fn leaving(&self) -> Vec<Leaving> {
         lock(&self.leaving).values().copied().collect()
+    }
+
+    /// Since when a profile is leaving; `None` = it is not, or its rows are gone.
+    pub(crate) fn leaving_since(&self, id: &ProfileId) -> Option<At> {
+        lock(&self.leaving).get(id).map(|leaving| leaving.at)
+    }
+
+    /// Keeps the committer from its next batch.
+    #[cfg(test)]
+    pub(crate) fn stall(&self) -> impl Drop + '_ {
+        lock(&self.leaving)
     }
 
     pub(crate) fn has_left(&self, left: &[Leaving]) {

@@ -268,10 +268,14 @@ impl Vault {
     /// [`VaultError::Busy`].
     pub fn consent(&self, change: ConsentChange) -> Result<Pending<ConsentAnswer>, VaultError> {
         narrow::check_subject(&change.subject)?;
-        let known = if narrow::is_urgent(&change) { self.inner.house.known(&change.subject)? } else { None };
+        let house = &self.inner.house;
+        let known = if narrow::is_urgent(&change) { house.known(&change.subject)? } else { None };
         // Somebody unknown may still be on the way in: then the committer answers, in order.
-        let Some(person) = known else { return send(self, |reply| Command::Consent(Box::new(change), reply)) };
-        let answer = self.inner.house.narrow(person, &change)?;
+        let Some(person) = known else {
+            let ticket = change.status.is_given().then(|| house.ticket());
+            return send(self, |reply| Command::Consent(Box::new(change), ticket, reply));
+        };
+        let answer = house.narrow(person, &change)?;
         self.wake();
         Ok(Pending::ready(answer))
     }

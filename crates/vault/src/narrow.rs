@@ -40,7 +40,8 @@ impl House {
         if !self.is_by_consent(&change.purpose) {
             return self.consent_answer(Answered::refused(OutcomeReason::NoPurpose));
         }
-        if let Some(entry) = self.same_answer(&person, change)? {
+        let overtakes = self.overtakes(person, &change.purpose);
+        if let Some(entry) = self.same_answer(&person, change)?.filter(|_| !overtakes) {
             return self.consent_answer(Answered { profile: Some(person), entry: Some(entry), refusal: None });
         }
         let now = self.now();

@@ -90,9 +90,11 @@ impl<'h> Batch<'h> {
                 let outcomes = events.into_iter().map(|event| self.take(event)).collect();
                 self.answer(reply, outcomes);
             }
-            Command::Consent(change, reply) => {
-                let answered = self.consent(&change);
+            Command::Consent(change, ticket, reply) => {
+                let answered = self.consent(&change, ticket.as_ref());
                 self.answer_with_receipt(reply, answered);
+                // A no that comes before this yes is published has to find it waiting.
+                self.then(move |_, _| drop(ticket));
             }
             Command::Facts(writes, reply) => {
                 let written = writes.into_iter().map(|write| self.write_fact(write)).collect();

@@ -8,6 +8,7 @@ use super::batch::{Batch, Found};
 use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{self, Bytes16, LedgerForm};
+use crate::house::Ticket;
 use crate::person::{self, Open};
 use crate::record::{ConsentAnswer, ConsentChange, OutcomeReason, Subject};
 use crate::seal::RecordKind;
@@ -53,7 +54,7 @@ pub(crate) fn entry(change: &ConsentChange, id: ConsentId, now: At) -> LedgerFor
 }
 
 impl Batch<'_> {
-    pub(crate) fn consent(&mut self, change: &ConsentChange) -> Result<Answered, VaultError> {
+    pub(crate) fn consent(&mut self, change: &ConsentChange, ticket: Option<&Ticket>) -> Result<Answered, VaultError> {
         let declared = self.house.household.promise.purposes.get(&change.purpose);
         if declared.is_none_or(|declared| declared.basis != Basis::Consent) {
             return Ok(Answered::refused(OutcomeReason::NoPurpose));
@@ -68,7 +69,7 @@ impl Batch<'_> {
             Found::New(identifiers) => self.create(&identifiers)?,
             Found::Known(id) => id,
         };
-        let answered = self.with(&id, |batch, open| batch.record(open, change))?;
+        let answered = self.with(&id, |batch, open| batch.record(open, change, ticket))?;
         Ok(answered.unwrap_or(Answered::refused(OutcomeReason::NoSubject)))
     }
 
@@ -88,7 +89,16 @@ impl Batch<'_> {
         Ok(None)
     }
 
-    fn record(&mut self, open: &mut Open, change: &ConsentChange) -> Result<Answered, VaultError> {
+    fn record(
+        &mut self,
+        open: &mut Open,
+        change: &ConsentChange,
+        ticket: Option<&Ticket>,
+    ) -> Result<Answered, VaultError> {
+        if ticket.is_some_and(|ticket| ticket.is_overtaken(open.id, &change.purpose)) {
+            let latest = self.latest_entry(open, change.purpose.as_str())?;
+            return Ok(Answered { profile: Some(open.id), entry: latest, refusal: None });
+        }
         let known = open.core.standing()?.relations.get(&change.purpose).cloned();
         let entry = entry(change, ConsentId::new(self.now, self.house.rng()), self.now);
         if let Some(known) = known {

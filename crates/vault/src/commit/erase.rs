@@ -65,7 +65,7 @@ impl Committer {
 impl Batch<'_> {
     pub(crate) fn erase(&mut self, leaving: &Leaving) -> Result<(), VaultError> {
         let id = leaving.person;
-        let open = Open::load(self.house, &*self.store, &id).unwrap_or_else(|error| {
+        let open = self.leaving(&id).unwrap_or_else(|error| {
             // What cannot be opened can still be deleted; its identifiers cannot be known.
             tracing::error!(error = &error as &dyn std::error::Error, "a leaving profile could not be opened");
             None
@@ -99,6 +99,17 @@ impl Batch<'_> {
         request.proof = Some(self.leaf("erase", statement.as_bytes()));
         let key = House::request_row(&leaving.request);
         self.put_house(RecordKind::Request, key, &format::encode(&request))
+    }
+
+    /// A leaving profile as it stands: what the person said before leaving counts also while it is on the urgent log only.
+    pub(crate) fn leaving(&self, id: &ProfileId) -> Result<Option<Open>, VaultError> {
+        let Some(mut open) = Open::load(self.house, &*self.store, id)? else { return Ok(None) };
+        for waiting in self.house.waiting().iter().filter(|waiting| waiting.person == *id) {
+            if !open.core.wishes_done.contains(waiting.wish.id()) {
+                waiting.wish.apply(&mut open.core)?;
+            }
+        }
+        Ok(Some(open))
     }
 
     /// Every identifier leads nowhere any more; its keyed token says since when.

@@ -118,10 +118,15 @@ impl Batch<'_> {
         })
     }
 
-    /// What stays of an erased person's identifier.
+    /// What stays of an erased person's identifier, from the acknowledgement on: also while the rows are still there.
     pub(crate) fn left(&self, identifier: &Identifier) -> Result<Option<LeftForm>, VaultError> {
         let row = crate::person::Rows::get(self, Keyspace::House, &self.house.left_row(identifier))?;
-        row.map(|row| format::decode("house", &row)).transpose()
+        let left: Option<LeftForm> = row.map(|row| format::decode("house", &row)).transpose()?;
+        let Some(id) = self.find_row(identifier)? else { return Ok(left) };
+        let Some(since) = self.house.leaving_since(&id) else { return Ok(left) };
+        let restrained = self.leaving(&id)?.is_some_and(|open| open.core.restrained);
+        let restrained = restrained || left.is_some_and(|left| left.restrained);
+        Ok(Some(LeftForm { erased_at: since.ms(), restrained }))
     }
 
     fn standing_of(&mut self, found: &Found, intake: &Intake) -> Result<(Standing, bool), VaultError> {

@@ -23,7 +23,7 @@ pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
 
 use crate::VaultError;
-use crate::house::House;
+use crate::house::{House, Ticket};
 use crate::record::{
     AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, FactWrite, Intake, Item, Join, NewDecision,
     NotBegun, Outcome, Review, Rotation, StaffAct, Swept,
@@ -46,7 +46,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, VaultError>>;
 /// One command for the committer.
 pub(crate) enum Command {
     Take(Vec<Intake>, Reply<Vec<Outcome>>),
-    Consent(Box<ConsentChange>, Reply<ConsentAnswer>),
+    /// A yes comes with its place in the order of answers.
+    Consent(Box<ConsentChange>, Option<Ticket>, Reply<ConsentAnswer>),
     Facts(Vec<FactWrite>, Reply<Vec<Result<(), Refusal>>>),
     Items(Vec<Item>, Reply<()>),
     Sales(Vec<AnonymousSale>, Reply<Vec<Outcome>>),

@@ -1,11 +1,15 @@
-//! A crash between the acknowledgement of an urgent command and its batch: what was acknowledged holds.
+//! A crash between the acknowledgement of an urgent command and its batch, and commands that meet each other on the way to
+//! the committer: what was acknowledged holds.
 
+use crate::commit::Batch;
 use crate::engine::Keyspace;
-use crate::record::{ConsentChange, Erasure, Identifier, IdentifierKind, Reduction, Subject};
+use crate::record::{
+    ConsentChange, Erasure, Identifier, IdentifierKind, Intake, MessageKey, Outcome, OutcomeReason, Reduction, Subject,
+};
 use crate::{EngineKind, Household, NoProjection, Options, Vault};
 use model::chance::Seeded;
 use model::time::ManualClock;
-use model::{At, ConsentStatus, Method, ProfileId, PurposeName, Words};
+use model::{At, ConsentStatus, EventKind, EventName, Method, ProfileId, PurposeName, SourceName, Trust, Words};
 use promise::{ArtefactKind, RefusalReason};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +65,25 @@ impl House {
         let data = self.folder.path().join("after the crash");
         copy(&self.options.data, &data);
         Vault::open(&Options { data, ..self.options.clone() }, self.household.clone()).unwrap()
+    }
+
+    /// An order as the shop's server reports it.
+    fn order(&self, key: &str) -> Intake {
+        Intake {
+            subject: Subject::Identifiers { user: Some(ada()), anonymous: None },
+            kind: EventKind::Track,
+            name: EventName::parse("Order Completed").unwrap(),
+            source: SourceName::parse("shop").unwrap(),
+            trust: Trust::Server,
+            occurred_at: self.vault.now(),
+            source_day: None,
+            properties: std::collections::BTreeMap::new(),
+            lines: Vec::new(),
+            fields: Vec::new(),
+            told_version: Some(1),
+            consent: std::collections::BTreeMap::new(),
+            message_key: MessageKey::Wire(key.into()),
+        }
     }
 
     fn verdict(&self, vault: &Vault, person: ProfileId) -> Option<RefusalReason> {
@@ -172,4 +195,66 @@ fn a_store_without_its_tombstones_is_not_served() {
     assert!(matches!(refused, Err(crate::VaultError::Tombstones)), "{refused:?}");
     std::fs::copy(&kept, &tombstones).unwrap();
     Vault::open(&options, household).unwrap();
+}
+
+#[test]
+fn d10_leave_me_alone_said_right_before_forget_me_outlives_the_erasure() {
+    for engine in ENGINES {
+        let house = house(engine);
+        let person = house.person();
+        // Both acknowledged, neither with the committer yet.
+        house.vault.inner.house.reduce(person, Reduction::LeaveMeAlone).unwrap();
+        house.vault.inner.house.begin_erasure(person, Erasure::Now).unwrap();
+        let after = house.crashed();
+        let answer = after.consent(house.answer(ConsentStatus::Given)).unwrap().wait().unwrap();
+        assert_eq!((answer.profile, answer.refusal), (None, Some(OutcomeReason::Restrained)), "{engine:?}");
+    }
+}
+
+#[test]
+fn a_no_overtakes_the_yes_that_still_waits_for_the_committer() {
+    let house = house(EngineKind::Redb);
+    let person = house.person();
+    let say = |status| house.vault.consent(house.answer(status)).unwrap();
+    for before in ["given", "withdrawn"] {
+        let yes = {
+            let _stalled = house.vault.inner.house.stall();
+            let little = ConsentChange { level: Some("little".into()), ..house.answer(ConsentStatus::Given) };
+            let yes = house.vault.consent(little).unwrap();
+            say(ConsentStatus::Withdrawn).wait().unwrap();
+            assert_eq!(house.verdict(&house.vault, person), Some(RefusalReason::Withdrawn));
+            yes
+        };
+        yes.wait().unwrap();
+        house.vault.put_items(Vec::new()).unwrap().wait().unwrap();
+        assert_eq!(house.verdict(&house.vault, person), Some(RefusalReason::Withdrawn), "before: {before}");
+    }
+    say(ConsentStatus::Given).wait().unwrap();
+    assert_eq!(house.verdict(&house.vault, person), None, "a later yes counts");
+}
+
+#[test]
+fn d10_an_old_event_in_the_batch_that_is_being_made_starts_no_new_person() {
+    let house = house(EngineKind::Memory);
+    let person = house.person();
+    let inner = &house.vault.inner.house;
+    let order = house.order("late");
+    let mut batch = Batch::new(inner, 1_000);
+    inner.reduce(person, Reduction::LeaveMeAlone).unwrap();
+    inner.begin_erasure(person, Erasure::Now).unwrap();
+    let outcome = batch.take(order).unwrap();
+    assert_eq!(outcome, Outcome::Refused { reason: OutcomeReason::Restrained, line: None });
+    let answered = batch.consent(&house.answer(ConsentStatus::Given), None).unwrap();
+    assert_eq!((answered.profile, answered.refusal), (None, Some(OutcomeReason::Restrained)));
+}
+
+#[test]
+fn d10_an_order_that_meets_an_erasure_on_the_way_is_refused_by_its_name() {
+    let house = house(EngineKind::Memory);
+    let person = house.person();
+    let inner = &house.vault.inner.house;
+    let mut batch = Batch::new(inner, 1_000);
+    inner.begin_erasure(person, Erasure::WithinADay).unwrap();
+    let outcome = batch.take(house.order("late")).unwrap();
+    assert_eq!(outcome, Outcome::Refused { reason: OutcomeReason::Erased, line: None });
 }
