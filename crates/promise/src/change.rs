@@ -16,6 +16,9 @@ pub enum Direction {
     Neutral,
 }
 
+/// What becomes of data when how long, since when or for what it is kept changes: it lies in the class it came under.
+const STORED: &str = " (what is stored stays, closed to every reader until this is undone)";
+
 impl Direction {
     /// The word on `plan`'s page.
     #[must_use]
@@ -296,19 +299,19 @@ impl Comparison {
         let set = |retention: &Retention| retention.purposes.iter().cloned().collect::<BTreeSet<_>>();
         let (before, after) = (set(old), set(new));
         for purpose in after.difference(&before) {
-            self.add(at.0, at.1, format!("for + “{purpose}”"), Expanding, std::slice::from_ref(purpose));
+            self.add(at.0, at.1, format!("for + “{purpose}”{STORED}"), Expanding, std::slice::from_ref(purpose));
         }
         for purpose in before.difference(&after) {
-            self.add(at.0, at.1, format!("for − “{purpose}”"), Narrowing, std::slice::from_ref(purpose));
+            self.add(at.0, at.1, format!("for − “{purpose}”{STORED}"), Narrowing, std::slice::from_ref(purpose));
         }
         if old.keep_days != new.keep_days {
             let direction = if new.keep_days > old.keep_days { Expanding } else { Narrowing };
             let length = crate::notice::length;
-            let what = format!("keep “{}” → “{}”", length(old.keep_days), length(new.keep_days));
+            let what = format!("keep “{}” → “{}”{STORED}", length(old.keep_days), length(new.keep_days));
             self.add(at.0, at.1, what, direction, &new.purposes);
         }
         if old.since != new.since {
-            self.add(at.0, at.1, "another clock for its end".to_owned(), Expanding, &new.purposes);
+            self.add(at.0, at.1, format!("another clock for its end{STORED}"), Expanding, &new.purposes);
         }
     }
 

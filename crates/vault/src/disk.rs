@@ -91,9 +91,10 @@ impl Disk {
         Self::opened(OpenOptions::new().read(true), path, "opening")
     }
 
-    /// Writes `bytes` at `at`, cuts the file there, and syncs it before returning.
+    /// Cuts the file at `at`, writes `bytes` there, and syncs it before returning.
     pub(crate) fn append(file: &mut File, path: &Path, at: u64, bytes: &[u8]) -> Result<(), VaultError> {
-        let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes));
+        let cut = file.set_len(at).and_then(|()| file.seek(SeekFrom::Start(at)));
+        let written = cut.and_then(|_| file.write_all(bytes));
         written.map_err(|source| file_error("writing", path, source))?;
         file.sync_data().map_err(|source| file_error("syncing", path, source))
     }
@@ -147,6 +148,15 @@ mod tests {
         Disk::replace_and_wipe(&path, b"new key").unwrap();
         assert_eq!(Disk::read(&path).unwrap().unwrap(), b"new key");
         assert_eq!(Disk::read(&other_name).unwrap().unwrap(), [0; 7]);
+    }
+
+    #[test]
+    fn appending_cuts_what_lay_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        Disk::create(&path, b"head and a longer torn tail").unwrap();
+        Disk::append(&mut Disk::open_to_append(&path).unwrap(), &path, 4, b", entry").unwrap();
+        assert_eq!(Disk::read(&path).unwrap().unwrap(), b"head, entry");
     }
 
     #[test]

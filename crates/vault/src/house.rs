@@ -22,8 +22,8 @@ use crate::urgent::UrgentLog;
 use crate::wish::Wish;
 use crate::{Household, VaultError};
 use model::{
-    ArtefactId, At, Day, DecisionId, Event, HouseId, ItemCode, MessageId, ProfileId, PurposeName, RequestId, Rng,
-    SourceName,
+    ArtefactId, At, Day, DecisionId, Event, EventName, HouseId, ItemCode, MessageId, ProfileId, PurposeName, RequestId,
+    Rng, SourceName,
 };
 use promise::{Basis, Retention, RetentionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -189,6 +189,13 @@ impl House {
         self.closed.load(Ordering::SeqCst)
     }
 
+    /// After a sync that failed nobody knows what is on the disk: nothing is tried again.
+    pub(crate) fn close_after(&self, error: &VaultError) {
+        if matches!(error, VaultError::File { doing: "syncing", .. }) {
+            self.close();
+        }
+    }
+
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
@@ -261,7 +268,8 @@ impl House {
             Some(log) => {
                 let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
                 let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
-                log.append(&[person.as_bytes().as_slice(), &sealed].concat())?
+                let appended = log.append(&[person.as_bytes().as_slice(), &sealed].concat());
+                appended.inspect_err(|error| self.close_after(error))?
             }
             None => urgent.next,
         };
@@ -306,6 +314,7 @@ impl House {
     pub(crate) fn replay(&self) -> Result<(), VaultError> {
         let mut urgent = self.urgent();
         let entries = urgent.log.as_ref().map(|log| log.replay().to_vec()).unwrap_or_default();
+        let (store, mut written) = (Arc::clone(&self.generation().store), Vec::new());
         for (seq, bytes) in entries {
             let Some((person, sealed)) = bytes.split_first_chunk::<16>() else {
                 return Err(format::damaged("urgent.log", "an entry without its person"));
@@ -314,9 +323,18 @@ impl House {
             let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
             let wish: Wish = format::decode("urgent.log", &seal::open(&self.keys.urgent, &place, sealed)?)?;
             urgent.next = seq.saturating_add(1);
-            self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
+            // A crash between a batch and the end of its entries: what the record has is not held on top of it once more.
+            let open = Open::load(self, &*store, &person).ok().flatten();
+            if open.is_some_and(|open| open.core.wishes_done.contains(wish.id())) {
+                written.push(seq);
+            } else {
+                self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
+            }
         }
-        Ok(())
+        match &mut urgent.log {
+            Some(log) => log.drained(&written),
+            None => Ok(()),
+        }
     }
 
     /// What the committer has to write.
@@ -324,11 +342,12 @@ impl House {
         self.urgent().waiting.clone()
     }
 
-    pub(crate) fn drained_to(&self, seq: u64) -> Result<(), VaultError> {
+    /// The store has these.
+    pub(crate) fn drained(&self, written: &[u64]) -> Result<(), VaultError> {
         let mut urgent = self.urgent();
-        urgent.waiting.retain(|waiting| waiting.seq > seq);
+        urgent.waiting.retain(|waiting| !written.contains(&waiting.seq));
         match &mut urgent.log {
-            Some(log) => log.drained_to(seq),
+            Some(log) => log.drained(written),
             None => Ok(()),
         }
     }
@@ -611,6 +630,15 @@ impl House {
 
     // ── traits ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    /// Whether an event stays out of the traits: one of them would be read for a purpose that this event is not for.
+    pub(crate) fn is_kept_out(&self, event: &EventName, not_for: &[PurposeName]) -> bool {
+        self.household
+            .promise
+            .traits
+            .values()
+            .any(|plan| plan.is.event() == event && plan.purposes.iter().any(|purpose| not_for.contains(purpose)))
+    }
+
     /// Takes the earlier form of an event out of the buckets of its class and puts the new one in.
     pub(crate) fn fold(
         &self,
@@ -619,7 +647,7 @@ impl House {
         class: RetentionId,
         first: Day,
         before: Option<&Event>,
-        event: &Event,
+        event: Option<&Event>,
     ) -> Result<(), VaultError> {
         let projection = &self.household.projection;
         if !self.bucket_classes.contains(&class) {
@@ -631,7 +659,9 @@ impl House {
         if let Some(before) = before {
             projection.fold(before, -1, &mut buckets);
         }
-        projection.fold(event, 1, &mut buckets);
+        if let Some(event) = event {
+            projection.fold(event, 1, &mut buckets);
+        }
         buckets.retain(|bucket| bucket.day >= first);
         record.set_buckets(columns, &buckets);
         open.changed.insert(class);

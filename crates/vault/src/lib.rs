@@ -213,7 +213,8 @@ impl Vault {
     }
 
     /// Opens a data folder: lock, format version, root key check, ring, tombstones, urgent log, batch chain, columns.
-    /// Refuses before any write when one of them is wrong.
+    /// Refuses when one of them is wrong: lock, version and root key before any write, the rest once the engine, which
+    /// recovers its own files, is open.
     ///
     /// # Errors
     /// [`VaultError`].

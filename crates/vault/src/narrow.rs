@@ -147,21 +147,25 @@ impl House {
             return Err(VaultError::Closed);
         }
         let now = self.now();
-        let leaving = |person| Leaving::new(person, how, now, self.rng());
-        let own = leaving(person);
-        let mut everybody = vec![own];
-        everybody.extend(self.devices_of(&person)?.into_iter().map(leaving));
-        {
+        let devices = self.devices_of(&person)?;
+        let own = {
             let mut urgent = self.urgent();
-            for leaving in &everybody {
-                urgent.tombstones.add(&leaving.person, now, how)?;
-            }
-            self.leave(&everybody);
-        }
+            // Each goes with its own tombstone: an error between two of them leaves nobody half gone.
+            let mut go = |person: ProfileId| {
+                let added = urgent.tombstones.add(&person, now, how);
+                let (at, how) = added.inspect_err(|error| self.close_after(error))?;
+                let leaving = Leaving::new(person, how, at, urgent.tombstones.request(&person, at));
+                self.leave(&[leaving]);
+                Ok::<_, VaultError>(leaving)
+            };
+            let own = go(person)?;
+            devices.into_iter().try_for_each(|device| go(device).map(|_| ()))?;
+            own
+        };
         let request = RequestForm {
             id: (*own.request.as_bytes()).into(),
             kind: "erase".to_owned(),
-            at: now.ms(),
+            at: own.at.ms(),
             unrecoverable_on: own.unrecoverable_on.number(),
             proof: None,
         };

@@ -1,9 +1,10 @@
-//! Making and opening a house: everything is checked before anything is written, whoever was erased is taken out of the
+//! Making and opening a house: what is found is checked before anybody is served (the engine recovers its own files
+//! first), whoever was erased is taken out of the
 //! store before anybody is served, and memory is built from what can be opened.
 
 use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
-use crate::commit::{Command, Committer, in_memory};
+use crate::commit::{Command, Committer, Values, in_memory};
 use crate::engine::{EngineSnapshot, Keyspace};
 use crate::folder::Folder;
 use crate::format::{self, ReviewForm, SourceKeyForm};
@@ -13,11 +14,11 @@ use crate::log::sha256;
 use crate::person::Open;
 use crate::record::Review;
 use crate::seal::RecordKind;
-use crate::state::{Generation, State, Wheel};
+use crate::state::{Generation, Person, State, Wheel};
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
-use model::{HouseId, ProfileId};
+use model::{Day, HouseId, ProfileId};
 use promise::ReviewRole;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
@@ -151,20 +152,32 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
     let (now, today) = (house.now(), house.now().day());
     let mut people = Vec::new();
     let mut left = Vec::new();
+    let mut unreadable = None;
     for row in store.scan(Keyspace::Keys, &[]) {
         let Ok(id) = <[u8; 16]>::try_from(row?.0) else { continue };
         let id = ProfileId::from_bytes(id);
         let erased = house.urgent().tombstones.erased(&id);
         if let Some((at, how)) = erased {
             // Cut short by a crash: what is left to do is done as it was asked for.
-            left.push(Leaving::new(id, how, at, house.rng()));
+            let request = house.urgent().tombstones.request(&id, at);
+            left.push(Leaving::new(id, how, at, request));
             continue;
         }
-        let Some(mut open) = Open::load(house, &*store, &id)? else { continue };
-        let values = house.values(&mut open, &*store, today)?;
-        let reach = house.reach(&mut open, &*store)?;
-        wheel.set(open.core.number, values.2);
-        people.push((in_memory(&open, reach)?, values));
+        match load_person(house, &*store, &id, today) {
+            Ok(Some((person, values))) => {
+                wheel.set(person.number, values.2);
+                people.push((person, values));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // Nobody reads or writes it; everybody else is served.
+                tracing::error!(error = &error as &dyn std::error::Error, "a profile could not be opened");
+                unreadable = Some(error);
+            }
+        }
+    }
+    if let Some(error) = unreadable.filter(|_| people.is_empty()) {
+        return Err(error);
     }
     house.publish(|generation| {
         for (person, (values, members, _)) in people {
@@ -178,11 +191,24 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// Folds everybody's events anew when the traits are not those the buckets were made for.
+fn load_person(
+    house: &House,
+    store: &dyn EngineSnapshot,
+    id: &ProfileId,
+    today: Day,
+) -> Result<Option<(Person, Values)>, VaultError> {
+    let Some(mut open) = Open::load(house, store, id)? else { return Ok(None) };
+    let values = house.values(&mut open, store, today)?;
+    let reach = house.reach(&mut open, store)?;
+    Ok(Some((in_memory(&open, reach)?, values)))
+}
+
+/// Folds everybody's events anew when the traits, or how long events are kept, are not those the buckets were made for.
 fn refold(committer: &mut Committer) -> Result<(), VaultError> {
     let house = Arc::clone(&committer.house);
     let household = &house.household;
-    let traits = format!("{:?}\n{:?}", household.projection.columns(), household.promise.traits);
+    let (columns, promise) = (household.projection.columns(), &household.promise);
+    let traits = format!("{columns:?}\n{:?}\n{:?}", promise.traits, promise.retention_classes());
     let signature = sha256(&[traits.as_bytes()]).to_vec();
     let known = house.generation().store.get(Keyspace::House, House::COLUMNS)?;
     if known.as_ref() == Some(&signature) {

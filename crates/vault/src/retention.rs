@@ -62,6 +62,15 @@ pub(crate) fn of_stored(promise: &Promise, core: &CoreForm, fact: &Fact) -> At {
     }
 }
 
+/// When a fact of a class is removed: one that is not declared any more has no reader and ends with its class.
+pub(crate) fn ends_at(promise: &Promise, class: &Retention, core: &CoreForm, fact: &Fact) -> At {
+    match (of_fact(promise, &fact.name), &class.since) {
+        (Some(_), _) => of_stored(promise, core, fact),
+        (None, Since::Receipt) => fact.expires_at,
+        (None, Since::Last(_)) => expires_at(class, core, fact.as_of),
+    }
+}
+
 /// The clock day whose global secret goes into the record key; none where a clock can move.
 pub(crate) fn secret_day(retention: &Retention, kept_since: At) -> Option<Day> {
     match retention.since {

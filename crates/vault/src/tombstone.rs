@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::key::{HouseKeys, Secret, mac};
 use crate::record::Erasure;
-use model::{At, ProfileId};
+use model::{At, ProfileId, RequestId};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -66,10 +66,18 @@ impl Tombstones {
         Ok(tombstones)
     }
 
-    /// Notes that somebody was erased, on the disk before this returns; the new epoch. Twice is once.
-    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<u64, VaultError> {
+    /// Notes that somebody was erased, on the disk before this returns; since when, and how. Twice is once: the first time
+    /// counts, and of the two ways the one that forgets sooner.
+    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<(At, Erasure), VaultError> {
         let token = self.token(profile);
-        if !self.tokens.contains_key(&token) {
+        let known = self.tokens.get(&token).copied();
+        let stands = match known {
+            None => (at, how),
+            Some((first, _)) if how == Erasure::Now => (first, Erasure::Now),
+            Some(known) => known,
+        };
+        if known != Some(stands) {
+            let (at, how) = stands;
             let entry = self.entry(&token, at, how);
             let begins = (MAGIC.len() as u64) + self.epoch * ENTRY_BYTES as u64;
             if let Some((path, file)) = &mut self.file {
@@ -77,7 +85,13 @@ impl Tombstones {
             }
             self.push(token, at, how);
         }
-        Ok(self.epoch)
+        Ok(stands)
+    }
+
+    /// The request under which a profile is erased: the same after a crash, so that a receipt finds it on record.
+    pub(crate) fn request(&self, profile: &ProfileId, at: At) -> RequestId {
+        let mac = mac(&self.key, &[b"request", profile.as_bytes(), &at.ms().to_be_bytes()]);
+        RequestId::from_bytes(*mac.first_chunk().unwrap_or(&[0; 16]))
     }
 
     /// When and how this profile was erased; `None` when it was not.

@@ -22,6 +22,9 @@ pub(crate) const ENTRY_BYTES_MAX: usize = 64 << 10;
 /// Largest file, in bytes: some 100,000 commands; more means that the store has been away for very long.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// A file above this is written anew with what still waits, in bytes.
+const REWRITE_ABOVE_BYTES: u64 = 1 << 20;
+
 /// The open urgent log.
 pub(crate) struct UrgentLog {
     path: PathBuf,
@@ -47,15 +50,15 @@ impl UrgentLog {
         let first = u64::from_be_bytes(*first);
         let (mut next, mut at, mut waiting) = (first, FILE_HEAD_BYTES, Vec::new());
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let Some((entry, n_bytes)) = entry(rest, next) else {
+            let Some((number, entry, n_bytes)) = entry(rest, next) else {
                 if (1..rest.len()).any(|skip| rest.get(skip..).is_some_and(|rest| later_entry(rest, next))) {
                     return Err(damaged("an entry in the middle cannot be read"));
                 }
                 break;
             };
-            waiting.push((next, entry.to_vec()));
+            waiting.push((number, entry.to_vec()));
             at += n_bytes;
-            next += 1;
+            next = number + 1;
         }
         let file = Disk::open_to_append(path)?;
         Ok(Self { path: path.to_path_buf(), file, n_bytes: at as u64, next, waiting })
@@ -70,13 +73,7 @@ impl UrgentLog {
             return Err(VaultError::Busy);
         }
         let number = self.next;
-        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX).to_be_bytes();
-        let mut bytes = [length.as_slice(), &number.to_be_bytes()].concat();
-        let head_check = sha256(&[&bytes]);
-        bytes.extend(head_check.iter().take(8));
-        bytes.extend_from_slice(sealed);
-        let check = sha256(&[&bytes]);
-        bytes.extend(check.iter().take(CHECK_BYTES));
+        let bytes = framed(number, sealed);
         Disk::append(&mut self.file, &self.path, self.n_bytes, &bytes)?;
         self.n_bytes += bytes.len() as u64;
         self.next += 1;
@@ -89,16 +86,32 @@ impl UrgentLog {
         &self.waiting
     }
 
-    /// The store has everything up to `number`. Empties the file once that is all of it.
-    pub(crate) fn drained_to(&mut self, number: u64) -> Result<(), VaultError> {
-        self.waiting.retain(|(each, _)| *each > number);
-        if self.waiting.is_empty() && self.n_bytes > FILE_HEAD_BYTES as u64 {
-            Disk::replace_and_wipe(&self.path, &file_head(self.next))?;
+    /// The store has these. Empties the file once that is all of it; one that has grown keeps what still waits alone, so
+    /// that an entry that cannot be written does not keep the others on the disk.
+    pub(crate) fn drained(&mut self, numbers: &[u64]) -> Result<(), VaultError> {
+        self.waiting.retain(|(each, _)| !numbers.contains(each));
+        let first = self.waiting.first().map_or(self.next, |(number, _)| *number);
+        let mut bytes = file_head(first);
+        let is_grown = self.n_bytes > REWRITE_ABOVE_BYTES && !numbers.is_empty();
+        if self.n_bytes > FILE_HEAD_BYTES as u64 && (self.waiting.is_empty() || is_grown) {
+            self.waiting.iter().for_each(|(number, sealed)| bytes.extend(framed(*number, sealed)));
+            Disk::replace_and_wipe(&self.path, &bytes)?;
             self.file = Disk::open_to_append(&self.path)?;
-            self.n_bytes = FILE_HEAD_BYTES as u64;
+            self.n_bytes = bytes.len() as u64;
         }
         Ok(())
     }
+}
+
+fn framed(number: u64, sealed: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let mut bytes = [length.as_slice(), &number.to_be_bytes()].concat();
+    let head_check = sha256(&[&bytes]);
+    bytes.extend(head_check.iter().take(8));
+    bytes.extend_from_slice(sealed);
+    let check = sha256(&[&bytes]);
+    bytes.extend(check.iter().take(CHECK_BYTES));
+    bytes
 }
 
 fn file_head(first: u64) -> Vec<u8> {
@@ -115,13 +128,14 @@ fn head(bytes: &[u8]) -> Option<(usize, u64)> {
     sha256(&[fields]).starts_with(check).then_some((length, number))
 }
 
-fn entry(bytes: &[u8], number: u64) -> Option<(&[u8], usize)> {
-    let (length, _) = head(bytes).filter(|(_, found)| *found == number)?;
+/// An entry of this number or, where others were written before it, a later one.
+fn entry(bytes: &[u8], next: u64) -> Option<(u64, &[u8], usize)> {
+    let (length, number) = head(bytes).filter(|(_, found)| *found >= next)?;
     let end = ENTRY_HEAD_BYTES.checked_add(length)?;
     let (checked, rest) = bytes.split_at_checked(end)?;
     let check = rest.get(..CHECK_BYTES)?;
     let sealed = checked.get(ENTRY_HEAD_BYTES..)?;
-    sha256(&[checked]).starts_with(check).then_some((sealed, end + CHECK_BYTES))
+    sha256(&[checked]).starts_with(check).then_some((number, sealed, end + CHECK_BYTES))
 }
 
 /// Whether these bytes begin a later entry: then what came before is not a torn tail.

@@ -239,7 +239,7 @@ fn write_urgent() -> Value {
     UrgentLog::create(&path).unwrap();
     let mut log = UrgentLog::open(&path).unwrap();
     log.append(b"first, drained").unwrap();
-    log.drained_to(1).unwrap();
+    log.drained(&[1]).unwrap();
     log.append(b"withdraw").unwrap();
     log.append(b"").unwrap();
     json!({ "about": "magic, first number u64; entry: length u32, number u64, head check 8, bytes, check 16 (SHA-256, cut)",

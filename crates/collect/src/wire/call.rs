@@ -156,7 +156,9 @@ fn event<'a>(
         other => name_of(other).to_owned(),
     };
     let mut consent = consent_of(batch_context);
-    consent.extend(consent_of(&context));
+    for (category, flag) in consent_of(&context) {
+        *consent.entry(category).or_insert(flag) &= flag;
+    }
     let id = |name: &str| match event.id(name) {
         Some(id) if id.len() > IDENTIFIER_BYTES_MAX => Err(Unfit::TooLarge),
         id => Ok(id),
@@ -226,5 +228,22 @@ pub const fn name_of(kind: EventKind) -> &'static str {
         EventKind::Identify => "Identify",
         EventKind::Group => "Group",
         EventKind::Alias => "Alias",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_of_the_batch_or_of_the_event_wins_over_the_others_yes() {
+        let says = |flag: bool| format!(r#"{{"consent":{{"categoryPreferences":{{"offers":{flag}}}}}}}"#);
+        let event = |flag| format!(r#"{{"type":"track","event":"Order Completed","context":{}}}"#, says(flag));
+        for (batch, own) in [(true, true), (true, false), (false, true), (false, false)] {
+            let json = format!(r#"{{"batch":[{}],"context":{}}}"#, event(own), says(batch));
+            let calls = read(&json, None).unwrap();
+            let call = calls.calls[0].as_ref().unwrap();
+            assert_eq!(call.consent.get("offers"), Some(&(batch && own)), "{batch} {own}");
+        }
     }
 }

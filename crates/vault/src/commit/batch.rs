@@ -37,8 +37,8 @@ pub(crate) struct Batch<'h> {
     leaves: Vec<LogLeaf>,
     outcomes: BTreeMap<String, u64>,
     after: Vec<After>,
-    drained: Vec<Bytes16>,
-    drained_to: Option<u64>,
+    /// Taken from the urgent log, by number and id.
+    drained: Vec<(u64, Bytes16)>,
     first_number: u32,
     next_number: u32,
     n_touched: u64,
@@ -76,7 +76,6 @@ impl<'h> Batch<'h> {
             outcomes: BTreeMap::new(),
             after: Vec::new(),
             drained: Vec::new(),
-            drained_to: None,
             first_number: generation.state.next_number,
             next_number: generation.state.next_number,
             n_touched: 0,
@@ -308,12 +307,11 @@ impl<'h> Batch<'h> {
     pub(crate) fn drain_urgent(&mut self) {
         for Waiting { seq, person, wish } in self.house.waiting() {
             if let Err(error) = self.apply_wish(&person, &wish) {
-                // It stays on the log and in force; the store gets it once it can be written.
+                // It stays on the log and in force; the store gets it once it can be written. Nobody else waits for it.
                 tracing::error!(error = &error as &dyn std::error::Error, "a wish could not be written");
-                break;
+                continue;
             }
-            self.drained.push(*wish.id());
-            self.drained_to = Some(seq);
+            self.drained.push((seq, *wish.id()));
         }
     }
 
@@ -337,14 +335,16 @@ impl<'h> Batch<'h> {
             None => Op::Delete(keyspace, key),
         }));
         if ops.is_empty() && self.leaves.is_empty() {
+            // Wishes of somebody who was erased change nothing, and leave the log all the same.
+            let written: Vec<u64> = self.drained.iter().map(|(seq, _)| *seq).collect();
+            self.house.drained(&written)?;
             for act in self.after {
                 act(self.house, chain.number());
             }
             return Ok(None);
         }
         chain.next(&mut ops, &self.leaves)?;
-        let (after, drained, drained_to) = (self.after, self.drained, self.drained_to);
-        Ok(Some(Sealed { ops, changes, after, drained, drained_to }))
+        Ok(Some(Sealed { ops, changes, after: self.after, drained: self.drained }))
     }
 
     fn write_outcomes(&mut self) -> Result<(), VaultError> {
@@ -406,8 +406,7 @@ pub(crate) struct Sealed {
     ops: Vec<Op>,
     changes: Vec<Change>,
     after: Vec<After>,
-    drained: Vec<Bytes16>,
-    drained_to: Option<u64>,
+    drained: Vec<(u64, Bytes16)>,
 }
 
 impl Sealed {
@@ -421,7 +420,8 @@ impl Sealed {
         let began = house.ticks();
         let number = chain.number();
         let store = house.engine.snapshot();
-        let (now, drained) = (house.now(), self.drained);
+        let now = house.now();
+        let (written, drained): (Vec<u64>, Vec<Bytes16>) = self.drained.into_iter().unzip();
         for change in &self.changes {
             if let Some((_, _, next)) = &change.values {
                 wheel.set(change.person.number, *next);
@@ -445,8 +445,8 @@ impl Sealed {
                 }
             }
         });
-        if let Some(seq) = self.drained_to {
-            house.drained_to(seq)?;
+        if !written.is_empty() {
+            house.drained(&written)?;
         }
         for act in self.after {
             act(house, number);

@@ -11,7 +11,7 @@ use crate::person::{self, Open};
 use crate::record::Erasure;
 use crate::seal::RecordKind;
 use crate::statement;
-use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId, Rng};
+use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId};
 use std::sync::Arc;
 
 /// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
@@ -33,12 +33,12 @@ pub(crate) struct Leaving {
 
 impl Leaving {
     /// Somebody who goes, under a request of their own.
-    pub(crate) fn new(person: ProfileId, how: Erasure, at: At, rng: &dyn Rng) -> Self {
+    pub(crate) fn new(person: ProfileId, how: Erasure, at: At, request: RequestId) -> Self {
         let days = match how {
             Erasure::Now => UNRECOVERABLE_AFTER_DAYS,
             Erasure::WithinADay => UNRECOVERABLE_AFTER_DAYS.saturating_add(1),
         };
-        Self { person, request: RequestId::new(at, rng), how, at, unrecoverable_on: at.day().plus(days) }
+        Self { person, request, how, at, unrecoverable_on: at.day().plus(days) }
     }
 }
 
@@ -79,6 +79,7 @@ impl Batch<'_> {
             (Erasure::Now, _) | (Erasure::WithinADay, None) => {
                 let store = Arc::clone(&self.store);
                 delete_rows(&*store, &id, self.ops())?;
+                self.delete(Keyspace::House, House::recovery_row(&id));
             }
             (Erasure::WithinADay, Some(open)) => {
                 let form = RecoveryForm {

@@ -10,10 +10,10 @@ use crate::person::{self, Open};
 use crate::record::{Identifier, IdentifierKind, Intake, MessageKey, Outcome, OutcomeReason, Subject};
 use crate::retention;
 use model::{
-    At, Awareness, Class, ConsentStatus, Event, EventId, EventKind, Fact, FactName, FieldName, LineItem, Money,
-    ProfileId, Provenance, PurposeName, Trust, Value,
+    At, Awareness, Class, ConsentStatus, Event, EventId, EventKind, EventName, Fact, FactName, FieldName, LineItem,
+    Money, ProfileId, Provenance, PurposeName, Trust, Value,
 };
-use promise::{Basis, EventPlan, Relation, Standing};
+use promise::{Basis, EventPlan, Relation, Since, Standing};
 use std::collections::BTreeSet;
 
 /// Largest stored form of one event, in bytes.
@@ -67,7 +67,13 @@ impl Batch<'_> {
         if plan.is_none() && fields.is_empty() {
             return Ok(refused(OutcomeReason::NoPurpose));
         }
-        if self.is_marked(&intake)? {
+        let mark = match &intake.message_key {
+            MessageKey::Wire(message) => Some(self.house.mark(&intake.source, message).to_vec()),
+            MessageKey::History(_) => None,
+        };
+        if let Some(mark) = &mark
+            && self.is_marked(mark)?
+        {
             return Ok(Outcome::Repeated);
         }
         let kept_since = if intake.trust == Trust::Import { intake.occurred_at } else { self.now };
@@ -80,6 +86,10 @@ impl Batch<'_> {
             Found::Nobody => return Ok(refused(OutcomeReason::NoSubject)),
         };
         let stored = self.with(&id, |batch, open| batch.store(open, plan, allowed, fields, intake))?;
+        // Only now: what could not be stored is no repeat when it is sent again.
+        if let Some(mark) = mark {
+            self.put(Keyspace::Marks, mark, self.now.day().number().to_be_bytes().to_vec());
+        }
         Ok(stored.unwrap_or(refused(OutcomeReason::NoSubject)))
     }
 
@@ -200,17 +210,11 @@ impl Batch<'_> {
     }
 
     /// Message ids are remembered for a week, under a keyed hash.
-    fn is_marked(&mut self, intake: &Intake) -> Result<bool, VaultError> {
-        let MessageKey::Wire(message) = &intake.message_key else { return Ok(false) };
-        let key = self.house.mark(&intake.source, message).to_vec();
-        let known = crate::person::Rows::get(self, Keyspace::Marks, &key)?;
+    fn is_marked(&self, mark: &[u8]) -> Result<bool, VaultError> {
+        let known = crate::person::Rows::get(self, Keyspace::Marks, mark)?;
         let day = known.and_then(|row| <[u8; 4]>::try_from(row).ok()).map(i32::from_be_bytes);
         let today = self.now.day().number();
-        if day.is_some_and(|day| today.saturating_sub(day) < retention::MARK_DAYS) {
-            return Ok(true);
-        }
-        self.put(Keyspace::Marks, key, today.to_be_bytes().to_vec());
-        Ok(false)
+        Ok(day.is_some_and(|day| today.saturating_sub(day) < retention::MARK_DAYS))
     }
 
     fn has_expired(&mut self, plan: &EventPlan, found: &Found, kept_since: At, intake: &Intake) -> bool {
@@ -234,6 +238,7 @@ impl Batch<'_> {
         self.begin_contracts(open, plan, &allowed, &intake)?;
         let promise = std::sync::Arc::clone(&self.house.household.promise);
         if retention::starts_a_clock(&promise, &intake.name) {
+            self.end_clocks(open, &intake.name)?;
             let last = open.core.last.entry(intake.name.as_str().to_owned()).or_insert(i64::MIN);
             *last = (*last).max(intake.occurred_at.ms());
         }
@@ -265,6 +270,25 @@ impl Batch<'_> {
             });
         };
         self.store_event(open, plan, event, &allowed.not_for)
+    }
+
+    /// What ended with the last event of this name stays ended: the next one starts a clock anew, not the old one on.
+    fn end_clocks(&mut self, open: &mut Open, name: &EventName) -> Result<(), VaultError> {
+        let promise = std::sync::Arc::clone(&self.house.household.promise);
+        let Some(last) = open.core.last.get(name.as_str()).map(|ms| At::from_ms(*ms)) else { return Ok(()) };
+        let mut has_ended = false;
+        for class in open.key.classes().collect::<Vec<_>>() {
+            let Some(retention) = promise.retention_classes().get(&class) else { continue };
+            if retention.since == Since::Last(name.clone()) && retention.expires_at(last) <= self.now {
+                self.sweep_class(open, class)?;
+                has_ended = true;
+            }
+        }
+        if has_ended {
+            open.folded = true;
+            self.sweep_events(open)?;
+        }
+        Ok(())
     }
 
     /// Writes an event and folds it into the traits; a history meets its earlier form by its key.
@@ -303,7 +327,9 @@ impl Batch<'_> {
         let row = open.seal_event(house, &plan.retention, kept_since, secret.as_ref(), &form, &key)?;
         self.put(Keyspace::Events, key, row);
         let first = retention::first_day(&plan.retention, &open.core, self.now.day());
-        house.fold(open, &*self.store, class, first, before.as_ref().map(|before| &before.event), &event)?;
+        let before = before.filter(|before| !house.is_kept_out(&before.event.name, &before.not_for));
+        let after = Some(&event).filter(|event| !house.is_kept_out(&event.name, not_for));
+        house.fold(open, &*self.store, class, first, before.as_ref().map(|before| &before.event), after)?;
         self.touch(open);
         Ok(Outcome::Kept { event: event.id, profile: open.id })
     }
@@ -370,7 +396,13 @@ impl Batch<'_> {
                 as_of: intake.occurred_at.min(self.now),
                 told_at: is_told.then(|| intake.occurred_at.min(self.now)),
                 told_how: if is_told { Awareness::InNotice } else { Awareness::Never },
-                purposes: field.retention.purposes.clone(),
+                purposes: field
+                    .retention
+                    .purposes
+                    .iter()
+                    .filter(|purpose| intake.consent.get(*purpose) != Some(&false))
+                    .cloned()
+                    .collect(),
                 notice_version: open.core.told_version,
                 expires_at: retention::expires_at(&field.retention, &open.core, kept_since),
             };

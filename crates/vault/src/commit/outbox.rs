@@ -55,6 +55,10 @@ impl Batch<'_> {
         let Some(mut message) = decision.message.clone() else {
             return Ok(Err(NotBegun::Refused(Refusal::because(RefusalReason::NothingFits))));
         };
+        if message.due_at > self.now.ms() {
+            // Somebody else is at it, or it waits: whoever asks saw an older state.
+            return Ok(Err(NotBegun::Refused(Refusal::because(RefusalReason::ChangedMeanwhile))));
+        }
         self.delete_outbox(&message);
         if message.state == MessageState::Trying {
             count_for_good(open, &message);

@@ -80,7 +80,9 @@ impl Batch<'_> {
             let Some(stored) = open.open_event(house, &key, &value)? else { continue };
             let Some(retention) = promise.retention_classes().get(&stored.class) else { continue };
             let first = retention::first_day(retention, &open.core, self.now.day());
-            house.fold(open, &*store, stored.class, first, None, &stored.event)?;
+            if !house.is_kept_out(&stored.event.name, &stored.not_for) {
+                house.fold(open, &*store, stored.class, first, None, Some(&stored.event))?;
+            }
         }
         open.folded = true;
         Ok(())
@@ -111,10 +113,11 @@ impl Batch<'_> {
         Ok(n_records)
     }
 
-    /// Whether a class has no reader left: not declared any more, or every purpose of it taken back at least a week ago.
+    /// Whether every purpose of a class was taken back at least a week ago. One that is not declared (any more, or as it
+    /// was) has no reader and stays: a changed promise closes, and destroys nothing by itself.
     fn is_over(&self, open: &Open, class: RetentionId) -> Result<bool, VaultError> {
         let promise = &self.house.household.promise;
-        let Some(retention) = promise.retention_classes().get(&class) else { return Ok(true) };
+        let Some(retention) = promise.retention_classes().get(&class) else { return Ok(false) };
         let standing = open.core.standing()?;
         let closed_before = self.now.plus_days(-UNDO_DAYS);
         let mut n_closed = 0usize;
@@ -129,7 +132,7 @@ impl Batch<'_> {
         Ok(n_closed > 0)
     }
 
-    fn sweep_class(&mut self, open: &mut Open, class: RetentionId) -> Result<u64, VaultError> {
+    pub(super) fn sweep_class(&mut self, open: &mut Open, class: RetentionId) -> Result<u64, VaultError> {
         let promise = Arc::clone(&self.house.household.promise);
         let Some(retention) = promise.retention_classes().get(&class) else { return Ok(0) };
         let house = self.house;
@@ -139,7 +142,7 @@ impl Batch<'_> {
         let mut kept = Vec::new();
         for form in std::mem::take(&mut record.facts) {
             let fact = form.fact()?;
-            if retention::of_stored(&promise, &core, &fact) > now {
+            if retention::ends_at(&promise, retention, &core, &fact) > now {
                 kept.push(form);
             }
         }
@@ -156,14 +159,15 @@ impl Batch<'_> {
         Ok(before.0.saturating_sub(after.0).try_into().unwrap_or(0))
     }
 
-    /// Deletes events that have expired or whose class is closed for ever.
-    fn sweep_events(&mut self, open: &Open) -> Result<u64, VaultError> {
-        let store = Arc::clone(&self.store);
+    /// Deletes events that have expired or whose class is closed for ever; not those of a class that is not declared.
+    pub(super) fn sweep_events(&mut self, open: &Open) -> Result<u64, VaultError> {
+        let (store, promise) = (Arc::clone(&self.store), Arc::clone(&self.house.household.promise));
         let mut n_records = 0u64;
         for row in store.scan(Keyspace::Events, open.id.as_bytes()) {
             let (key, value) = row?;
             let expired = match open.open_event(self.house, &key, &value)? {
                 None => true,
+                Some(stored) if !promise.retention_classes().contains_key(&stored.class) => false,
                 Some(stored) => self.house.event_expires_at(&open.core, &stored) <= self.now,
             };
             if expired {
@@ -213,7 +217,7 @@ impl Batch<'_> {
             let sale: SaleForm = format::decode("house", &self.house.open_house(RecordKind::Sale, &key, &sealed)?)?;
             let plan = promise.events.iter().find(|(name, _)| name.as_str() == sale.event);
             let sold_at = Day::from_number(sale.day).start();
-            if plan.is_none_or(|(_, plan)| plan.retention.expires_at(sold_at) <= self.now) {
+            if plan.is_some_and(|(_, plan)| plan.retention.expires_at(sold_at) <= self.now) {
                 gone.push((Keyspace::House, key));
             }
         }

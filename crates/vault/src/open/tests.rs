@@ -2,7 +2,8 @@
 //! the committer: what was acknowledged holds.
 
 use crate::commit::Batch;
-use crate::engine::Keyspace;
+use crate::disk::Disk;
+use crate::engine::{Keyspace, Op};
 use crate::record::{
     ConsentChange, Erasure, Identifier, IdentifierKind, Intake, MessageKey, Outcome, OutcomeReason, Reduction, Subject,
 };
@@ -56,8 +57,32 @@ impl House {
         }
     }
 
+    /// The yes of somebody else.
+    fn answer_of(&self, name: &str) -> ConsentChange {
+        let user = Identifier { kind: IdentifierKind::User, value: name.into() };
+        let subject = Subject::Identifiers { user: Some(user), anonymous: None };
+        ConsentChange { subject, ..self.answer(ConsentStatus::Given) }
+    }
+
     fn person(&self) -> ProfileId {
         self.vault.consent(self.answer(ConsentStatus::Given)).unwrap().wait().unwrap().profile.unwrap()
+    }
+
+    /// Writes rows past the committer, which must have nothing to do.
+    fn put_rows(&self, ops: Vec<Op>) {
+        let inner = &self.vault.inner.house;
+        inner.engine.commit(ops).unwrap();
+        let store = inner.engine.snapshot();
+        inner.publish(|generation| generation.store = store);
+    }
+
+    fn row(&self, keyspace: Keyspace, key: &[u8]) -> Vec<u8> {
+        self.vault.inner.house.generation().store.get(keyspace, key).unwrap().unwrap()
+    }
+
+    /// Any later commit has drained what is urgent.
+    fn settle(&self) {
+        self.vault.put_items(Vec::new()).unwrap().wait().unwrap();
     }
 
     /// The disk as it is now, without a word to the committer, opened by another process's vault.
@@ -257,4 +282,102 @@ fn d10_an_order_that_meets_an_erasure_on_the_way_is_refused_by_its_name() {
     inner.begin_erasure(person, Erasure::WithinADay).unwrap();
     let outcome = batch.take(house.order("late")).unwrap();
     assert_eq!(outcome, Outcome::Refused { reason: OutcomeReason::Erased, line: None });
+}
+
+#[test]
+fn a_wish_that_the_store_has_is_not_held_on_top_of_it_after_a_crash() {
+    for engine in ENGINES {
+        let house = house(engine);
+        let person = house.person();
+        let log = house.options.data.join("urgent.log");
+        house.vault.inner.house.narrow(person, &house.answer(ConsentStatus::Withdrawn)).unwrap();
+        let before = Disk::read(&log).unwrap().unwrap();
+        house.settle();
+        // The batch is synced, the log not yet emptied.
+        Disk::replace(&log, &before).unwrap();
+        let after = house.crashed();
+        assert_eq!(after.inner.house.waiting().len(), 0, "{engine:?}");
+        after.consent(house.answer(ConsentStatus::Given)).unwrap().wait().unwrap();
+        assert_eq!(house.verdict(&after, person), None, "a new yes is not covered by the old no");
+        let emptied = Disk::read(&house.folder.path().join("after the crash").join("urgent.log")).unwrap().unwrap();
+        assert!(emptied.len() < before.len(), "and the log is empty");
+    }
+}
+
+#[test]
+fn one_unreadable_person_keeps_nobody_elses_wish_from_the_store_and_no_house_closed() {
+    let house = house(EngineKind::Redb);
+    let damaged = house.person();
+    let other = house.vault.consent(house.answer_of("bob")).unwrap().wait().unwrap().profile.unwrap();
+    let key = crate::person::class_key(&damaged, crate::retention::CORE);
+    house.put_rows(vec![Op::Put(Keyspace::Profiles, key, b"damaged".to_vec())]);
+    house.vault.inner.house.reduce(damaged, Reduction::Less).unwrap();
+    house.vault.inner.house.reduce(other, Reduction::LeaveMeAlone).unwrap();
+    house.settle();
+    let waiting = house.vault.inner.house.waiting();
+    assert_eq!(waiting.iter().map(|waiting| waiting.person).collect::<Vec<_>>(), [damaged]);
+    let after = house.crashed();
+    assert_eq!(house.verdict(&after, other), Some(RefusalReason::Restrained));
+    assert_eq!(house.verdict(&after, damaged), Some(RefusalReason::NoSuchPerson));
+}
+
+#[test]
+fn an_event_that_could_not_be_stored_is_no_repeat_when_it_is_sent_again() {
+    let house = house(EngineKind::Redb);
+    let with_address = |key| {
+        let mut order = house.order(key);
+        let email = model::FieldName::parse("email").unwrap();
+        order.fields = vec![(email, model::Value::Text("ada@shop.example".into()))];
+        order
+    };
+    let take = |order| house.vault.take(vec![order]).unwrap().wait();
+    let person = house.person();
+    take(with_address("m1")).unwrap();
+    let class = house.household.promise.fields.values().find(|field| field.name.as_str() == "email").unwrap();
+    let key = crate::person::class_key(&person, class.retention.id());
+    let whole = house.row(Keyspace::Profiles, &key);
+    house.put_rows(vec![Op::Put(Keyspace::Profiles, key.clone(), b"damaged".to_vec())]);
+    assert!(take(with_address("m2")).is_err());
+    house.put_rows(vec![Op::Put(Keyspace::Profiles, key, whole)]);
+    assert!(matches!(take(with_address("m2")).unwrap()[..], [Outcome::Kept { .. }]));
+    assert_eq!(take(with_address("m2")).unwrap(), [Outcome::Repeated]);
+}
+
+#[test]
+fn d10_asked_twice_to_forget_is_one_request_and_the_way_that_forgets_sooner() {
+    for engine in ENGINES {
+        let house = house(engine);
+        let person = house.person();
+        let inner = &house.vault.inner.house;
+        let first = inner.begin_erasure(person, Erasure::WithinADay).unwrap();
+        let second = inner.begin_erasure(person, Erasure::Now).unwrap();
+        let third = inner.begin_erasure(person, Erasure::WithinADay).unwrap();
+        assert_eq!((second.request, third.request), (first.request, first.request));
+        assert_eq!(third.unrecoverable_on, second.unrecoverable_on);
+        let after = house.crashed();
+        assert!(
+            after.snapshot().erasure_receipt(first.request).unwrap().is_some(),
+            "{engine:?}: the request is proven"
+        );
+        let store = Arc::clone(&after.inner.house.generation().store);
+        let row = crate::house::House::recovery_row(&person);
+        assert_eq!(store.get(Keyspace::House, &row).unwrap(), None, "nothing waits for a day");
+        // Asked within a day, written, and then at once.
+        let late = house.vault.inner.house.begin_erasure(person, Erasure::Now).unwrap();
+        assert_eq!(late.request, first.request);
+    }
+}
+
+#[test]
+fn d10_forget_me_now_takes_away_what_an_earlier_request_let_wait() {
+    let house = house(EngineKind::Redb);
+    let person = house.person();
+    house.vault.erase(person, Erasure::WithinADay).unwrap().wait().unwrap();
+    house.settle();
+    let row = crate::house::House::recovery_row(&person);
+    let waits = || house.vault.inner.house.generation().store.get(Keyspace::House, &row).unwrap().is_some();
+    assert!(waits());
+    house.vault.erase(person, Erasure::Now).unwrap().wait().unwrap();
+    house.settle();
+    assert!(!waits());
 }

@@ -20,9 +20,10 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
     Tombstones::create(&path).unwrap();
     let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
     for (n, how) in [(1, Erasure::Now), (2, Erasure::WithinADay), (3, Erasure::Now)] {
-        assert_eq!(tombstones.add(&person(n), At::from_ms(n.into()), how).unwrap(), u64::from(n));
+        assert_eq!(tombstones.add(&person(n), At::from_ms(n.into()), how).unwrap(), (At::from_ms(n.into()), how));
     }
-    assert_eq!(tombstones.add(&person(2), At::from_ms(99), Erasure::Now).unwrap(), 3, "twice is once");
+    let again = tombstones.add(&person(3), At::from_ms(99), Erasure::WithinADay).unwrap();
+    assert_eq!((again, tombstones.epoch), ((At::from_ms(3), Erasure::Now), 3), "twice is once");
     (folder, path)
 }
 

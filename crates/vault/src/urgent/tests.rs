@@ -24,12 +24,30 @@ fn entries_come_back_in_order_until_drained() {
     assert_eq!(entries.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3]);
     let mut log = UrgentLog::open(&path).unwrap();
     assert_eq!(log.replay(), entries);
-    log.drained_to(2).unwrap();
+    log.drained(&[1, 2]).unwrap();
     assert_eq!(log.replay(), &entries[2..]);
     assert_eq!(UrgentLog::open(&path).unwrap().replay(), entries, "drained entries are told again, never lost");
-    log.drained_to(3).unwrap();
+    log.drained(&[3]).unwrap();
     assert_eq!(Disk::read(&path).unwrap().unwrap().len(), FILE_HEAD_BYTES);
     assert_eq!(UrgentLog::open(&path).unwrap().append(b"next").unwrap(), 4, "numbers go on");
+}
+
+#[test]
+fn an_entry_that_stays_does_not_keep_the_others_in_a_grown_file() {
+    let (_folder, path) = log();
+    let mut log = UrgentLog::open(&path).unwrap();
+    let large = vec![7; ENTRY_BYTES_MAX];
+    for _ in 0..20 {
+        log.append(&large).unwrap();
+    }
+    let numbers: Vec<u64> = (1..=20).filter(|number| *number != 2 && *number != 20).collect();
+    log.drained(&numbers).unwrap();
+    let kept = [(2, large.clone()), (20, large)];
+    assert_eq!(log.replay(), kept);
+    assert!(log.n_bytes < 3 * ENTRY_BYTES_MAX as u64);
+    assert_eq!(UrgentLog::open(&path).unwrap().replay(), kept, "under their numbers");
+    assert_eq!(log.append(b"next").unwrap(), 21);
+    assert_eq!(UrgentLog::open(&path).unwrap().replay().len(), 3);
 }
 
 #[test]

@@ -239,3 +239,54 @@ fn a_fact_outside_the_terms_is_refused_and_a_missing_one_is_missing() {
     assert!(permit.ledger().is_err() && permit.uses().is_err() && permit.decisions(1).is_err());
     assert!(At::parse("2026-11-23T12:00:00Z").is_some_and(|at| at == snapshot.now()));
 }
+
+#[test]
+fn a_changed_retention_closes_what_is_stored_and_destroys_nothing() {
+    let house = House::over(vault::EngineKind::Redb);
+    let person = house.customer("ada", 3, 100);
+    let read = |house: &House| {
+        let snapshot = house.vault.snapshot();
+        let permit = snapshot.permit(person, house.portal()).unwrap();
+        let orders = permit.fact(&computed("orders_all")).unwrap().map(|fact| fact.reveal().value.clone());
+        (permit.all_events(10).unwrap().len(), orders == Some(Value::Number(3)))
+    };
+    assert_eq!(read(&house), (3, true));
+    let longer = promise::fixture::SHOP.replace("keep = \"36 months\"", "keep = \"35 months\"");
+    let house = house.reopened_with(&longer);
+    house.vault.sweep().unwrap().wait().unwrap();
+    assert_eq!(read(&house), (0, false), "closed to every reader");
+    let house = house.reopened_with(promise::fixture::SHOP);
+    house.vault.sweep().unwrap().wait().unwrap();
+    assert_eq!(read(&house), (3, true), "and whole when it is declared again");
+}
+
+#[test]
+fn an_event_that_is_not_for_a_purpose_is_in_no_trait_and_no_fact_of_it() {
+    let house = House::memory();
+    let person = house.customer("ada", 2, 100);
+    let mut order = house.order("ada", house.now().plus_days(-90), "ada-9");
+    order.consent.insert(purpose("offers"), false);
+    order.fields = vec![(model::FieldName::parse("email").unwrap(), Value::Text("new@shop.example".into()))];
+    assert!(matches!(house.take(order), Outcome::Kept { .. }), "it is an order all the same");
+    let snapshot = house.vault.snapshot();
+    let permit = snapshot.permit(person, house.campaign()).unwrap();
+    let orders = permit.fact(&computed("orders_all")).unwrap().expect("two others");
+    assert!(orders.reveal().value == Value::Number(2));
+    assert_eq!(permit.fact(&field("email")).unwrap_err().reason, RefusalReason::OtherPurpose);
+    let portal = snapshot.permit(person, house.portal()).unwrap();
+    assert_eq!(portal.all_events(10).unwrap().len(), 3, "the person sees it");
+    assert_eq!(portal.fact(&field("email")).unwrap().unwrap().reveal().purposes, [purpose("orders")]);
+}
+
+#[test]
+fn what_ended_with_the_last_order_does_not_come_back_with_the_next() {
+    let house = House::memory();
+    let person = house.customer("ada", 1, 10);
+    house.clock.advance_days(730);
+    let mut order = house.order("ada", house.now(), "later");
+    order.fields.clear();
+    assert!(matches!(house.take(order), Outcome::Kept { .. }));
+    let snapshot = house.vault.snapshot();
+    let permit = snapshot.permit(person, house.portal()).unwrap();
+    assert!(permit.fact(&field("email")).unwrap().is_none(), "no sweep has run");
+}
