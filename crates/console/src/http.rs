@@ -5,7 +5,7 @@ use crate::page::{
     CampaignPage, CampaignsPage, Enter, Frame, LivePage, LiveRows, LogPage, ProblemPage, ReviewsPage, SegmentPage,
     SegmentsPage,
 };
-use crate::session::{self, Staff};
+use crate::session::{Page, Role, SESSION_MS, Staff};
 use crate::state::State;
 use crate::view;
 use askama::Template;
@@ -120,11 +120,33 @@ impl FromRequestParts<Console> for Inside {
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
         let found = cookie(&parts.headers).and_then(|value| console.sessions.find(&console.vault, value));
-        found.map(|(staff, csrf)| Self { staff, csrf }).ok_or_else(|| {
+        let Some((staff, csrf)) = found else {
             let page = Enter { frame: frame(console, None, ""), secret: None };
-            (StatusCode::UNAUTHORIZED, render(&page)).into_response()
-        })
+            return Err((StatusCode::UNAUTHORIZED, render(&page)).into_response());
+        };
+        let role = staff.role;
+        match Page::of(parts.uri.path()) {
+            Some(page) if !role.may_see(page) => Err(match home(role).filter(|_| parts.uri.path() == "/") {
+                // Where everybody arrives: on to the first page of their own.
+                Some(home) => Redirect::to(home.href()).into_response(),
+                None => {
+                    let inside = Self { staff, csrf };
+                    let says = format!("The role {} does not open this page.", role.as_str());
+                    let page = ProblemPage {
+                        frame: frame(console, Some(&inside), ""),
+                        title: "Not with your role",
+                        message: says,
+                    };
+                    (StatusCode::FORBIDDEN, render(&page)).into_response()
+                }
+            }),
+            _ => Ok(Self { staff, csrf }),
+        }
     }
+}
+
+fn home(role: Role) -> Option<Page> {
+    Page::ALL.into_iter().find(|page| role.may_see(*page))
 }
 
 /// Somebody signed in, through a form of ours: it carries the session's word.
@@ -200,7 +222,7 @@ async fn enter(Shared(console): Shared<Console>, Path(secret): Path<String>) -> 
 }
 
 async fn redeem(Shared(console): Shared<Console>, Path(secret): Path<String>) -> Response {
-    let staff = match blocking(&console, move |console| session::redeem(&console.vault, &secret)).await {
+    let staff = match blocking(&console, move |console| console.sessions.redeem(&console.vault, &secret)).await {
         Ok(staff) => staff,
         Err(error) => return failed(&console, &error),
     };
@@ -209,7 +231,7 @@ async fn redeem(Shared(console): Shared<Console>, Path(secret): Path<String>) ->
         return (StatusCode::NOT_FOUND, render(&page)).into_response();
     };
     let value = console.sessions.begin(&console.vault, &*console.rng, staff);
-    let seconds = session::SESSION_MS / 1000;
+    let seconds = SESSION_MS / 1000;
     let set = format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
     ([(header::SET_COOKIE, set)], Redirect::to("/")).into_response()
 }

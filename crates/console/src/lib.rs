@@ -18,8 +18,8 @@ mod tests;
 mod view;
 
 pub use http::routes;
-pub use session::{Invite, Role, Staff, StaffError, invite};
+pub use session::{Invite, Page, Role, Staff, StaffError, invite};
 pub use state::State;
 
 /// Names and help texts of this room's metrics.
-pub const METRICS: &[(&str, &str)] = &[("fineline_console_pages_total", "pages of the console served, by page")];
+pub const METRICS: &[(&str, &str)] = &[("fineline_console_pages_total", "pages of the console served")];

@@ -1,17 +1,8 @@
 //! One view struct for each page and the template it fills. Views hold text and numbers that are ready to be shown; they
 //! know no vault and no request.
 
-use crate::session::Staff;
+use crate::session::{Page, Staff};
 use askama::Template;
-
-/// The menu, in order: address and label.
-pub(crate) const MENU: &[(&str, &str)] = &[
-    ("/", "Live events"),
-    ("/segments", "Segments"),
-    ("/campaigns", "Campaigns"),
-    ("/reviews", "Reviews"),
-    ("/log", "Log"),
-];
 
 /// What surrounds each page.
 #[derive(Debug, Clone)]
@@ -26,6 +17,14 @@ pub(crate) struct Frame {
     pub csrf: String,
     /// Which menu entry this page is.
     pub here: &'static str,
+}
+
+impl Frame {
+    /// The pages that this member of staff may open.
+    pub(crate) fn menu(&self) -> Vec<Page> {
+        let may_see = |page: &Page| self.staff.as_ref().is_some_and(|staff| staff.role.may_see(*page));
+        Page::ALL.into_iter().filter(may_see).collect()
+    }
 }
 
 /// A number shown to marketers: told, or below the floor.
@@ -155,6 +154,8 @@ pub(crate) struct CampaignPage {
     pub reduced: String,
     pub report: Option<ReportView>,
     pub refused: Vec<(String, String)>,
+    /// Refused before there was a message: by reason, people at the latest look.
+    pub undecided: Vec<(String, String)>,
     pub waiting: Vec<(String, String)>,
     pub may_run: bool,
     pub problem: Option<String>,

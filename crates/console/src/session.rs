@@ -21,14 +21,66 @@ pub const SESSIONS_MAX: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Segments, campaigns, reports.
+    /// Everything; starts and pauses campaigns, reviews.
     Marketer,
-    /// Reviews, requests, the log.
+    /// Everything; reviews, runs nothing.
     Privacy,
-    /// The program itself.
+    /// The program itself: live events and the log.
     Operator,
-    /// Groups and drafts only.
+    /// Groups only.
     Agency,
+}
+
+/// The pages of the console, each with what lies below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// The newest events.
+    Live,
+    /// Groups of people.
+    Segments,
+    /// Campaigns and what they gained.
+    Campaigns,
+    /// What waits for a review.
+    Reviews,
+    /// The one log.
+    Log,
+}
+
+impl Page {
+    /// Every page, in the order of the menu.
+    pub const ALL: [Self; 5] = [Self::Live, Self::Segments, Self::Campaigns, Self::Reviews, Self::Log];
+
+    /// Its address.
+    #[must_use]
+    pub const fn href(self) -> &'static str {
+        match self {
+            Self::Live => "/",
+            Self::Segments => "/segments",
+            Self::Campaigns => "/campaigns",
+            Self::Reviews => "/reviews",
+            Self::Log => "/log",
+        }
+    }
+
+    /// Its name in the menu.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Live => "Live events",
+            Self::Segments => "Segments",
+            Self::Campaigns => "Campaigns",
+            Self::Reviews => "Reviews",
+            Self::Log => "Log",
+        }
+    }
+
+    /// The page that an address belongs to; none for what is no page ("/leave").
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        let first = path.split('/').nth(1).unwrap_or_default();
+        let is_it = |page: &Self| page.href().trim_start_matches('/') == first;
+        if first == "live" { Some(Self::Live) } else { Self::ALL.into_iter().find(is_it) }
+    }
 }
 
 impl Role {
@@ -46,6 +98,16 @@ impl Role {
             Self::Privacy => "privacy",
             Self::Operator => "operator",
             Self::Agency => "agency",
+        }
+    }
+
+    /// May open this page of the console.
+    #[must_use]
+    pub const fn may_see(self, page: Page) -> bool {
+        match self {
+            Self::Marketer | Self::Privacy => true,
+            Self::Operator => matches!(page, Page::Live | Page::Log),
+            Self::Agency => matches!(page, Page::Segments),
         }
     }
 
@@ -106,7 +168,7 @@ pub fn invite(vault: &Vault, rng: &dyn Rng, name: &StaffName, role: Role) -> Res
 }
 
 /// Uses an invite up. `None` when it is unknown, used or too old: the page says the same for all three.
-pub(crate) fn redeem(vault: &Vault, secret: &str) -> Result<Option<Staff>, StaffError> {
+fn redeem(vault: &Vault, secret: &str) -> Result<Option<Staff>, StaffError> {
     let name = record_name(vault, secret);
     let Some(bytes) = vault.snapshot().house_record(&name)? else { return Ok(None) };
     let record: InviteRecord = serde_json::from_slice(&bytes)?;
@@ -145,14 +207,24 @@ struct Session {
 
 /// Sessions by the keyed hash of their cookie.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<BTreeMap<[u8; 32], Session>>);
+pub struct Sessions {
+    open: Mutex<BTreeMap<[u8; 32], Session>>,
+    /// One at a time comes in: between looking for an invite and removing it nobody else may find it.
+    door: Mutex<()>,
+}
 
 impl Sessions {
+    /// Uses an invite up, once. Waits for the vault.
+    pub(crate) fn redeem(&self, vault: &Vault, secret: &str) -> Result<Option<Staff>, StaffError> {
+        let _alone = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        redeem(vault, secret)
+    }
+
     /// Begins a session; returns the cookie's value.
     pub(crate) fn begin(&self, vault: &Vault, rng: &dyn Rng, staff: Staff) -> String {
         let cookie = base32(&rng.bytes::<32>());
         let now = vault.now();
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= SESSIONS_MAX {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.seen_at).map(|(key, _)| *key);
             oldest.map(|key| sessions.remove(&key));
@@ -167,7 +239,7 @@ impl Sessions {
         from_base32::<32>(cookie)?;
         let now = vault.now();
         let key = vault.blind("staff_session", cookie);
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get_mut(&key)?;
         let lives = now < session.seen_at.plus_ms(IDLE_MS) && now < session.began_at.plus_ms(SESSION_MS);
         if !lives {
@@ -181,6 +253,6 @@ impl Sessions {
     /// Ends a session.
     pub(crate) fn end(&self, vault: &Vault, cookie: &str) {
         let key = vault.blind("staff_session", cookie);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 }

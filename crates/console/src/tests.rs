@@ -1,14 +1,16 @@
 //! The console from outside: who gets in, what a page may say, what a form may do.
 
-use crate::{Role, State, invite, routes};
+use crate::{Page, Role, State, invite, routes};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use collect::live::Live;
+use decide::records::{CampaignState, RunState};
 use model::chance::Seeded;
 use model::time::ManualClock;
 use model::{At, Rng, StaffName};
 use promise::Promise;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tower::ServiceExt;
 use understand::traits::Traits;
@@ -36,6 +38,7 @@ fn console() -> Console {
 struct Answer {
     status: StatusCode,
     cookie: Option<String>,
+    location: Option<String>,
     text: String,
 }
 
@@ -43,11 +46,12 @@ impl Console {
     async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let cookie = response.headers().get(header::SET_COOKIE).map(|value| value.to_str().unwrap().to_owned());
+        let location = response.headers().get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned());
         let policy = response.headers().get(header::CONTENT_SECURITY_POLICY).unwrap().to_str().unwrap();
         assert!(!policy.contains("unsafe"), "{policy}");
         let status = response.status();
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Answer { status, cookie, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer { status, cookie, location, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
     async fn get(&self, path: &str, cookie: &str) -> Answer {
@@ -77,7 +81,10 @@ impl Console {
         let answer = self.post(&link, "", "").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER);
         let cookie = answer.cookie.unwrap().split(';').next().unwrap().to_owned();
-        let page = self.get("/segments", &cookie).await;
+        let mut page = self.get("/", &cookie).await;
+        if let Some(home) = page.location {
+            page = self.get(&home, &cookie).await;
+        }
         let word = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         (cookie, word)
     }
@@ -135,6 +142,8 @@ async fn every_page_opens_for_staff() {
     let segment = console.get("/segments/lapsed", &cookie).await;
     assert!(segment.text.contains("fewer than 50"), "an empty segment is not told as 0 people");
     assert!(segment.text.contains("promise.toml:"));
+    let log = console.get("/log", &cookie).await;
+    assert!(log.text.contains("<dt>due</dt><dd>0</dd>"), "{}", log.text);
     let campaign = console.get("/campaigns/win_back", &cookie).await;
     assert!(campaign.text.contains("Too few to say") && !campaign.text.contains("messages sent"), "{}", campaign.text);
 }
@@ -182,6 +191,77 @@ async fn a_role_does_what_it_may_and_no_more() {
         let answer = console.post("/campaigns/win_back/start", &cookie, &format!("csrf={word}")).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{role:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_opens_its_own_pages_and_no_other() {
+    let console = console();
+    let everything = &Page::ALL[..];
+    for (role, own) in [
+        (Role::Marketer, everything),
+        (Role::Privacy, everything),
+        (Role::Operator, &[Page::Live, Page::Log]),
+        (Role::Agency, &[Page::Segments]),
+    ] {
+        let (cookie, _) = console.signed_in(role).await;
+        for path in PAGES {
+            let page = Page::of(path).unwrap();
+            let answer = console.get(path, &cookie).await;
+            let expected = match own.contains(&page) {
+                true => StatusCode::OK,
+                // Where everybody arrives leads on to what is theirs.
+                false if *path == "/" => StatusCode::SEE_OTHER,
+                false => StatusCode::FORBIDDEN,
+            };
+            assert_eq!(answer.status, expected, "{role:?} {path}");
+            for other in Page::ALL.iter().filter(|page| !own.contains(page) && page.href() != "/") {
+                assert!(
+                    !answer.text.contains(&format!("href=\"{}\"", other.href())),
+                    "{role:?} {path} leads to {other:?}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invite_used_by_many_at_once_lets_one_in() {
+    let console = console();
+    for _ in 0..8 {
+        let link = console.invited(Role::Marketer).await;
+        let (a, b, c, d) = tokio::join!(
+            console.post(&link, "", ""),
+            console.post(&link, "", ""),
+            console.post(&link, "", ""),
+            console.post(&link, "", "")
+        );
+        let n_in = [a, b, c, d].iter().filter(|answer| answer.status == StatusCode::SEE_OTHER).count();
+        assert_eq!(n_in, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_refused_before_there_was_a_message_is_told_above_the_floor() {
+    let console = console();
+    let (cookie, _) = console.signed_in(Role::Marketer).await;
+    let put = |name: &'static str, bytes: Vec<u8>| {
+        let vault = console.vault.clone();
+        tokio::task::spawn_blocking(move || vault.put_house_record(name, Some(bytes)).unwrap().wait().unwrap())
+    };
+    let state = CampaignState {
+        state: decide::records::State::Running,
+        run: 1,
+        started_at: 0,
+        by: "Ada".to_owned(),
+        refused_for: None,
+    };
+    put("campaign/win_back", serde_json::to_vec(&state).unwrap()).await.unwrap();
+    let outcomes = BTreeMap::from([("no_address".to_owned(), 61), ("cap_reached".to_owned(), 7)]);
+    let run = RunState { run: 1, outcomes, ..RunState::default() };
+    put("run/win_back", serde_json::to_vec(&run).unwrap()).await.unwrap();
+    let page = console.get("/campaigns/win_back", &cookie).await.text;
+    assert!(page.contains("<dt>no address</dt><dd class=\"number\">about 50</dd>"), "{page}");
+    assert!(page.contains("<dt>cap reached</dt><dd class=\"number\">fewer than 50</dd>"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

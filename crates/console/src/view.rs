@@ -116,13 +116,16 @@ pub(crate) fn campaign(state: &Console, snapshot: &Snapshot, plan: &CampaignPlan
         Some(Err(refusal)) => (CampaignNumbers::default(), Some(refusal.sentence())),
         None => (CampaignNumbers::default(), None),
     };
-    let report = lift::report(&numbers, plan.hold_out_permille, state.promise.guard.smallest_group);
+    let floor = state.promise.guard.smallest_group;
+    let report = lift::report(&numbers, plan.hold_out_permille, floor);
     let offers = plan
         .offers
         .iter()
         .filter_map(|name| state.promise.offers.get(name))
         .map(|offer| (offer.name.to_string(), offer.says.clone(), offer.why.clone()))
         .collect();
+    let undecided = decide::house::refusals(snapshot, &plan.name).unwrap_or_default();
+    let undecided: Counts = undecided.into_iter().map(|(word, n)| (word, Count::rounded(n, floor))).collect();
     let may_run = frame.staff.as_ref().is_some_and(|staff| staff.role.may_run_campaigns());
     CampaignPage {
         offers,
@@ -130,6 +133,7 @@ pub(crate) fn campaign(state: &Console, snapshot: &Snapshot, plan: &CampaignPlan
         sentence: report.sentence,
         reduced: counted(report.reduced),
         refused: each(&report.refused),
+        undecided: each(&undecided),
         waiting: each(&report.waiting),
         report: report.trial.as_ref().map(|trial| shown(trial, plan)),
         may_run,
@@ -222,6 +226,8 @@ pub(crate) fn log(snapshot: &Snapshot, limit: usize) -> Result<LogRows, VaultErr
         .into_iter()
         .map(|entry| (minute(entry.at), spoken(&entry.kind), entry.hash, entry.batch))
         .collect();
-    let outbox = snapshot.outbox_counts()?.into_iter().map(|(word, number)| (spoken(word), grouped(number))).collect();
+    let floor = snapshot.promise().guard.smallest_group;
+    let told = |number| counted(Count::of(number, floor.into()));
+    let outbox = snapshot.outbox_counts()?.into_iter().map(|(word, number)| (spoken(word), told(number))).collect();
     Ok((entries, outbox))
 }

@@ -2,10 +2,11 @@
 //! what. Read from house records.
 
 use crate::DecideError;
-use crate::records::{CampaignState, Combination, POPULAR, Popular, State};
+use crate::records::{CampaignState, Combination, POPULAR, Popular, RunState, State};
 use model::CampaignName;
 use promise::{ArtefactKind, CampaignPlan, Refusal};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use vault::{Snapshot, Vault};
 
 /// Counts and codes behind the choice of an item.
@@ -57,6 +58,17 @@ pub fn running(snapshot: &Snapshot, name: &CampaignName) -> Result<Option<Campai
     Ok(campaign(snapshot, name)?.filter(|state| state.state == State::Running))
 }
 
+/// Why there is no decision, and for how many people, at the latest look of a campaign's present run. Counts are as they
+/// are: whoever tells them keeps to the smallest group.
+///
+/// # Errors
+/// [`DecideError`] when a record cannot be read.
+pub fn refusals(snapshot: &Snapshot, name: &CampaignName) -> Result<BTreeMap<String, u64>, DecideError> {
+    let Some(state) = campaign(snapshot, name)? else { return Ok(BTreeMap::new()) };
+    let run: Option<RunState> = record(snapshot, &run_record(name))?;
+    Ok(run.filter(|run| run.run == state.run).map(|run| run.outcomes).unwrap_or_default())
+}
+
 /// Lets a campaign rest whose audience is too small, say, until staff starts it again. What staff ordered meanwhile stays.
 ///
 /// # Errors
@@ -75,6 +87,10 @@ pub(crate) fn put(vault: &Vault, name: &str, value: &impl serde::Serialize) -> R
 
 pub(crate) fn campaign_record(campaign: &CampaignName) -> String {
     CampaignState::record_name(campaign.as_str())
+}
+
+pub(crate) fn run_record(campaign: &CampaignName) -> String {
+    format!("run/{campaign}")
 }
 
 fn record<T: DeserializeOwned>(snapshot: &Snapshot, name: &str) -> Result<Option<T>, DecideError> {

@@ -1,5 +1,5 @@
-//! The house records that cross the wall to this room and from it. None is about a person: names, counts of at least the
-//! smallest group, and codes of things. JSON; unknown keys are ignored.
+//! The house records that cross the wall to this room and from it. None is about a person: names, counts and codes of
+//! things. Counts of a run are as they are; who tells them keeps to the smallest group. JSON; unknown keys are ignored.
 
 use model::ItemCode;
 use serde::{Deserialize, Serialize};

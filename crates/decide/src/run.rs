@@ -229,7 +229,7 @@ impl Look {
             n_decided: self.decided.len() as u64,
             outcomes: self.outcomes.clone(),
         };
-        house::put(vault, &format!("run/{}", campaign.name), &state)
+        house::put(vault, &house::run_record(&campaign.name), &state)
     }
 }
 

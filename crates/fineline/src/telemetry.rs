@@ -22,8 +22,8 @@ pub const METRICS: &[(&str, &str)] = &[
 /// The metrics of every room and of the program, by name.
 #[must_use]
 pub fn all_metrics() -> Vec<(&'static str, &'static str)> {
-    let rooms = [METRICS, collect::METRICS, understand::METRICS, decide::METRICS, deliver::METRICS, portal::METRICS];
-    let mut all = rooms.concat();
+    let outer = [METRICS, portal::METRICS, console::METRICS];
+    let mut all = [collect::METRICS, understand::METRICS, decide::METRICS, deliver::METRICS, &outer.concat()].concat();
     all.sort_unstable();
     all
 }

@@ -59,6 +59,17 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
+#[test]
+fn every_metric_that_is_counted_is_listed() {
+    let listed: BTreeSet<&str> = fineline::telemetry::all_metrics().into_iter().map(|(name, _)| name).collect();
+    for (path, text) in product_files() {
+        for name in code_lines(&text).flat_map(|line| line.split('"').skip(1).step_by(2)) {
+            let is_metric = name.starts_with("fineline_") && name.split('_').count() >= 4 && !name.ends_with('_');
+            assert!(!is_metric || listed.contains(name), "{path}: {name} is in no METRICS of a room");
+        }
+    }
+}
+
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])

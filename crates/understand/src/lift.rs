@@ -73,8 +73,16 @@ pub enum Count {
 }
 
 impl Count {
-    fn of(n: u64, floor: u64) -> Self {
+    /// As it may be told by itself.
+    #[must_use]
+    pub const fn of(n: u64, floor: u64) -> Self {
         if n == 0 || n >= floor { Self::Exactly(n) } else { Self::Fewer(floor) }
+    }
+
+    /// As it may be told beside other parts of the same whole, so that no part can be had by taking away the others.
+    #[must_use]
+    pub fn rounded(n: u64, floor: u32) -> Self {
+        part(n, floor.into(), true)
     }
 
     /// For machines: a number, a text that begins with "about", or null for fewer than the smallest group.

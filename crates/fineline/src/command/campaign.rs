@@ -6,7 +6,7 @@ use crate::house;
 use decide::order::{self, Wish};
 use model::{CampaignName, StaffName};
 use std::fmt::Write;
-use understand::lift::{self, Counts, Finding, Report, Trial};
+use understand::lift::{self, Count, Counts, Finding, Report, Trial};
 
 /// What can be done with campaigns.
 #[derive(Debug, clap::Subcommand)]
@@ -81,7 +81,10 @@ fn lift(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         };
         let numbers = vault.snapshot().campaign_numbers(artefact.id)?;
         let report = lift::report(&numbers, plan.hold_out_permille, written.promise.guard.smallest_group);
-        ground.say.answer(&machine(&name, &report), human(&report))?;
+        let floor = written.promise.guard.smallest_group;
+        let undecided = decide::house::refusals(&vault.snapshot(), &name)?;
+        let undecided = undecided.into_iter().map(|(word, n)| (word, Count::rounded(n, floor))).collect();
+        ground.say.answer(&machine(&name, &report, &undecided), human(&report, &undecided))?;
         ground.say.next("fineline serve, and read it with its chart in the console");
         Ok(Exit::Fine)
     })
@@ -89,7 +92,7 @@ fn lift(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
 
 /// The report for machines: infinite ends of the interval are null, and so are counts below the smallest group.
 #[must_use]
-pub fn machine(name: &CampaignName, report: &Report) -> serde_json::Value {
+pub fn machine(name: &CampaignName, report: &Report, undecided: &Counts) -> serde_json::Value {
     let end = |end: f64| end.is_finite().then_some(end);
     let each = |counts: &Counts| -> serde_json::Map<String, serde_json::Value> {
         counts.iter().map(|(word, count)| (word.clone(), count.machine())).collect()
@@ -117,11 +120,12 @@ pub fn machine(name: &CampaignName, report: &Report) -> serde_json::Value {
         "basis": trial.map(|trial| each(&trial.basis)),
         "waiting": each(&report.waiting),
         "refused": each(&report.refused),
+        "no_message_made": each(undecided),
         "turned_down": report.reduced.machine(),
     })
 }
 
-fn human(report: &Report) -> String {
+fn human(report: &Report, undecided: &Counts) -> String {
     let mut out = format!("{}\n\n", report.sentence);
     // Writing to a String cannot fail.
     if let Some(trial) = &report.trial {
@@ -138,7 +142,7 @@ fn human(report: &Report) -> String {
         let _ = writeln!(out, "  sample ratio {fine}, p = {:.3}\n  sent {}", trial.sample_ratio.p, trial.sent);
     }
     let _ = writeln!(out, "  said less or stop: {}", report.reduced);
-    for (heading, counts) in [("waiting", &report.waiting), ("refused", &report.refused)] {
+    for (heading, counts) in [("waiting", &report.waiting), ("refused", &report.refused), ("not made", undecided)] {
         for (reason, count) in counts {
             let _ = writeln!(out, "  {heading:<12} {count:>13}  {reason}");
         }

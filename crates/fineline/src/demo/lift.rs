@@ -16,7 +16,7 @@ use promise::Promise;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use understand::lift::report;
+use understand::lift::{Counts, report};
 use vault::Vault;
 
 /// Of people who hear nothing, so many buy within the goal's days.
@@ -70,7 +70,7 @@ pub async fn run(
     let (plan, artefact) = order::find(promise, &trial.campaign).context("the campaign is declared")?;
     let numbers = vault.snapshot().campaign_numbers(artefact.id)?;
     let report = report(&numbers, plan.hold_out_permille, promise.guard.smallest_group);
-    let mut machine = machine(&trial.campaign, &report);
+    let mut machine = machine(&trial.campaign, &report, &Counts::new());
     if let Some(object) = machine.as_object_mut() {
         object.insert("true_lift".to_owned(), json!(trial.true_lift));
         object.insert("seed".to_owned(), json!(trial.seed));
