@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine;
 use model::{At, DecisionId, ProfileId, Rng, SegmentName};
-use promise::{CampaignPlan, ChannelKind, Refusal, RefusalReason, SourceKind};
+use promise::{CampaignPlan, ChannelKind, Refusal, RefusalReason, Source, SourceKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -186,6 +186,7 @@ impl IntoResponse for Failure {
         (status = 200, description = "An offer, or the reason why there is none", body = DecideAnswer),
         (status = 400, description = "Not a request that can be read", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "A browser key on a page that its source does not name", body = Problem),
         (status = 503, description = "The house cannot record decisions just now", body = Problem),
     )
 )]
@@ -194,10 +195,10 @@ async fn answer_decide(State(door): State<Arc<Door>>, headers: HeaderMap, body: 
         Ok(answer) => axum::Json(answer).into_response(),
         Err(failure) => failure.into_response(),
     };
-    with_origin(response, &headers)
+    door.with_origin(response, &headers)
 }
 
-async fn preflight(headers: HeaderMap) -> Response {
+async fn preflight(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let out = response.headers_mut();
     out.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
@@ -205,18 +206,12 @@ async fn preflight(headers: HeaderMap) -> Response {
     if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         out.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
     }
-    with_origin(response, &headers)
+    door.with_origin(response, &headers)
 }
 
-/// Lets the asking page read the answer. The key decides who may ask, and no cookie is ever looked at.
-fn with_origin(mut response: Response, headers: &HeaderMap) -> Response {
-    let out = response.headers_mut();
-    out.insert(header::VARY, HeaderValue::from_static("origin"));
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    }
-    response
+/// Whether a source names the page that asks.
+fn names(source: &Source, origin: &HeaderValue) -> bool {
+    source.origins.iter().any(|known| known.trim_end_matches('/').as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
 /// A decision ready to be shown once the person's wishes were looked at again.
@@ -236,6 +231,21 @@ enum Found {
 }
 
 impl Door {
+    /// Lets a page that a browser source names read the answer. No cookie is ever looked at.
+    fn with_origin(&self, mut response: Response, headers: &HeaderMap) -> Response {
+        let out = response.headers_mut();
+        out.insert(header::VARY, HeaderValue::from_static("origin"));
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(origin) = headers.get(header::ORIGIN) {
+            let snapshot = self.vault.snapshot();
+            let browsers = || snapshot.promise().sources.values().filter(|source| source.kind == SourceKind::Browser);
+            if browsers().any(|source| names(source, origin)) {
+                out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            }
+        }
+        response
+    }
+
     async fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Result<DecideAnswer, Failure> {
         let request: DecideRequest = serde_json::from_slice(body).map_err(|error| {
             Failure::bad(format!("not a decide request (line {}, column {})", error.line(), error.column()))
@@ -278,7 +288,16 @@ impl Door {
         let key = key.ok_or_else(|| unauthorised("a source key is missing"))?;
         let source = self.vault.source_of_key(&key).ok_or_else(|| unauthorised("this is not a key of a source"))?;
         let snapshot = self.vault.snapshot();
-        let kind = snapshot.promise().sources.get(&source).map(|source| source.kind);
+        let source = snapshot.promise().sources.get(&source);
+        let kind = source.map(|source| source.kind);
+        // Only browsers send an origin, and only their keys are public: those serve the pages that the promise names.
+        if let (Some(source), Some(origin)) = (source, headers.get(header::ORIGIN))
+            && source.kind == SourceKind::Browser
+            && !names(source, origin)
+        {
+            let says = "pages of this origin do not use this key: name it in the source's `origins`";
+            return Err(Failure::new(StatusCode::FORBIDDEN, "wrong_origin", says));
+        }
         let (kind, value) = match (kind, &request.user_id, &request.anonymous_id) {
             (Some(SourceKind::Server), Some(user), _) => (IdentifierKind::User, user),
             (Some(SourceKind::Server | SourceKind::Browser), None, Some(anonymous)) => {

@@ -272,6 +272,18 @@ impl House {
     }
 
     async fn ask(&self, key: &str, body: serde_json::Value) -> (StatusCode, serde_json::Value) {
+        let (status, allowed, answer) = self.ask_from("http://localhost:4000", key, body).await;
+        assert_eq!(allowed.as_deref(), Some("http://localhost:4000"));
+        (status, answer)
+    }
+
+    /// Asks from a page of this origin; says which origin may read the answer.
+    async fn ask_from(
+        &self,
+        origin: &str,
+        key: &str,
+        body: serde_json::Value,
+    ) -> (StatusCode, Option<String>, serde_json::Value) {
         let door = Door::new(
             self.vault.clone(),
             Arc::new(Seeded::new(self.n_asked.fetch_add(1, Relaxed))),
@@ -280,14 +292,45 @@ impl House {
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
         let request = Request::post("/v1/decide")
             .header(header::AUTHORIZATION, format!("Basic {basic}"))
-            .header(header::ORIGIN, "http://localhost:4000")
+            .header(header::ORIGIN, origin)
             .body(Body::from(body.to_string()))
             .unwrap();
         let response = routes(Arc::new(door)).oneshot(request).await.unwrap();
-        assert_eq!(response.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "http://localhost:4000");
+        let allowed = response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        let allowed = allowed.map(|origin| origin.to_str().unwrap().to_owned());
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap())
+        (status, allowed, serde_json::from_slice(&bytes).unwrap())
+    }
+}
+
+#[test]
+fn a_browser_key_answers_only_the_pages_that_its_source_names() {
+    let house = House::new(1);
+    let (web, shop) = (house.key("web"), house.key("shop"));
+    let body = || serde_json::json!({ "anonymousId": "b1", "placement": "home" });
+    blocking(async {
+        let (status, allowed, _) = house.ask_from("HTTP://localhost:4000", &web, body()).await;
+        assert_eq!((status, allowed.as_deref()), (StatusCode::OK, Some("HTTP://localhost:4000")));
+        for foreign in ["https://elsewhere.example", "http://localhost:40000", "null"] {
+            let (status, allowed, answer) = house.ask_from(foreign, &web, body()).await;
+            assert_eq!((status, allowed), (StatusCode::FORBIDDEN, None), "{foreign}");
+            assert_eq!(answer["code"], "wrong_origin");
+            let (status, allowed, _) = house.ask_from(foreign, &shop, body()).await;
+            assert_eq!((status, allowed), (StatusCode::OK, None), "a secret key is not bound to a page");
+        }
+    });
+}
+
+#[test]
+fn why_nobody_was_decided_can_be_read_for_the_present_run() {
+    let house = House::new(60);
+    house.start(1);
+    let campaign = CampaignName::parse("win_back").unwrap();
+    let outcomes = BTreeMap::from([("no_address".to_owned(), 61)]);
+    for (run, expected) in [(1, &outcomes), (2, &BTreeMap::new())] {
+        house.put("run/win_back", &RunState { run, outcomes: outcomes.clone(), ..RunState::default() });
+        assert_eq!(&decide::house::refusals(&house.vault.snapshot(), &campaign).unwrap(), expected);
     }
 }
 
