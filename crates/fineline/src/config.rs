@@ -37,7 +37,11 @@ pub const KEYS: &[Key] = &[
     key("listen", "127.0.0.1:4000", "where people, sites and servers reach us"),
     key("console_listen", "", "where staff reach the console; empty = 127.0.0.1 and the next port"),
     key("base_url", "", "how people reach us, as in their mail; needed when `listen` is not a loopback address"),
-    key("trusted_proxies", "", "addresses of the TLS proxies in front, separated by commas"),
+    key(
+        "trusted_proxies",
+        "",
+        "addresses of the TLS proxies in front, separated by commas: no other may connect, unless `listen` is a loopback address",
+    ),
     key("relay", "", "the mail relay: smtp://host:25 (plain), smtp+starttls://host:587 or smtps://host:465"),
     key("relay_user", "", "user name at the relay"),
     key("relay_password_file", "", "a file that holds the password at the relay"),
@@ -288,7 +292,7 @@ impl Settings {
         Ok(Some(text.to_owned()))
     }
 
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// The proxies that speak TLS for us: the only addresses that may connect to a listener in the open.
     ///
     /// # Errors
     /// Not a list of addresses.

@@ -5,6 +5,7 @@ use crate::cli::Ground;
 use crate::clock::SystemClock;
 use crate::config::{Settings, read_text};
 use crate::exit::Failure;
+use crate::promised;
 use anyhow::Context;
 use model::{Clock, Rng};
 use promise::Promise;
@@ -100,13 +101,44 @@ pub fn open_under(ground: &Ground, written: &Written) -> anyhow::Result<Vault> {
     })
 }
 
-/// Opens the house, does something, and closes it again whatever came of it.
+/// Opens the house under the promise in force, does something, and closes it again whatever came of it. Where the file says
+/// something else already, it waits for `apply`; before the first `apply` the file is all there is.
 ///
 /// # Errors
 /// What opening, the deed or closing says.
 pub fn with<T>(ground: &Ground, deed: impl FnOnce(&Vault, &Written) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let (vault, written) = open(ground)?;
-    let done = deed(&vault, &written);
+    match promised::in_force(&vault) {
+        Ok(Some(now)) if now.promise.hash != written.promise.hash => {
+            vault.close().context("closing the data folder")?;
+            drop(vault);
+            let version = now.promise.notice.version;
+            ground
+                .say
+                .talk(format!("under the promise in force, notice {version}: the file differs, see `fineline plan`"));
+            finish(open_under(ground, &now)?, &now, deed)
+        }
+        Ok(_) => finish(vault, &written, deed),
+        Err(error) => finish(vault, &written, |_, _| Err(error)),
+    }
+}
+
+/// The same under the promise file, whatever is in force: for the commands that compare the two or move from one to the
+/// other.
+///
+/// # Errors
+/// What opening, the deed or closing says.
+pub fn with_file<T>(ground: &Ground, deed: impl FnOnce(&Vault, &Written) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let (vault, written) = open(ground)?;
+    finish(vault, &written, deed)
+}
+
+fn finish<T>(
+    vault: Vault,
+    written: &Written,
+    deed: impl FnOnce(&Vault, &Written) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let done = deed(&vault, written);
     let closed = vault.close().context("closing the data folder");
     let done = done?;
     closed?;

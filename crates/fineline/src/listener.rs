@@ -7,7 +7,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -30,8 +30,35 @@ pub async fn bind(at: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(at).await
 }
 
+/// A listener, and whom it lets in.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    /// The only addresses that may connect; empty = all.
+    only: Vec<IpAddr>,
+}
+
+impl From<TcpListener> for Door {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, only: Vec::new() }
+    }
+}
+
+impl Door {
+    /// A listener in the open: only these proxies may connect, because past them everything goes in the clear.
+    #[must_use]
+    pub fn behind(listener: TcpListener, proxies: Vec<IpAddr>) -> Self {
+        Self { listener, only: proxies }
+    }
+
+    fn lets_in(&self, peer: IpAddr) -> bool {
+        // A listener on [::] sees IPv4 peers as ::ffff:a.b.c.d.
+        self.only.is_empty() || self.only.contains(&peer.to_canonical())
+    }
+}
+
 /// Serves until `stop` says true, then finishes what is under way for at most `GRACE`.
-pub async fn serve<S, B>(listener: TcpListener, service: S, connections_max: usize, mut stop: watch::Receiver<bool>)
+pub async fn serve<S, B>(door: Door, service: S, connections_max: usize, mut stop: watch::Receiver<bool>)
 where
     S: tower::Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -47,7 +74,7 @@ where
         let accepted = tokio::select! {
             _ = stop.changed() => continue,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&door, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
         let connection = http1::Builder::new()
@@ -63,18 +90,23 @@ where
             drop(permit);
         });
     }
-    drop(listener);
+    drop(door);
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!(open = connections.len(), "connections were still open after the grace period");
     }
 }
 
 async fn accept(
-    listener: &TcpListener,
+    door: &Door,
     room: &Arc<Semaphore>,
 ) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
+    match door.listener.accept().await {
+        // Who it was is nobody's business; that it happens is the operator's.
+        Ok((_, peer)) if !door.lets_in(peer.ip()) => {
+            tracing::debug!("a connection from an address that is not among the `trusted_proxies` was closed");
+            None
+        }
         Ok((stream, _)) => {
             // Answers are small: without this they wait for the other side's acknowledgement.
             let _ = stream.set_nodelay(true);
@@ -84,6 +116,52 @@ async fn accept(
             tracing::warn!(%error, "a connection could not be taken");
             tokio::time::sleep(REST).await;
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
+
+    /// What one address gets that asks from another.
+    async fn asks(from: &str, at: SocketAddr) -> String {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        let mut stream = socket.connect(at).await.unwrap();
+        let mut answer = String::new();
+        // A closed connection may show at either call.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let _ = stream.read_to_string(&mut answer).await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn past_the_trusted_proxies_nobody_gets_an_answer() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (stops, stopped) = watch::channel(false);
+        let door = Door::behind(listener, vec!["127.0.0.2".parse().unwrap()]);
+        let served = serve(door, Router::new().route("/", get(async || "in")), 10, stopped);
+        let asked = async {
+            assert!(asks("127.0.0.2", at).await.ends_with("in"), "the proxy is let in");
+            assert_eq!(asks("127.0.0.1", at).await, "", "nobody else is");
+            assert!(asks("127.0.0.2", at).await.ends_with("in"), "and that keeps nobody out");
+            stops.send_replace(true);
+        };
+        tokio::join!(served, asked);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_known_behind_both_kinds_of_socket() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let door = Door::behind(listener, vec!["10.0.0.2".parse().unwrap()]);
+        for (peer, is_in) in [("10.0.0.2", true), ("::ffff:10.0.0.2", true), ("10.0.0.3", false), ("::1", false)] {
+            assert_eq!(door.lets_in(peer.parse().unwrap()), is_in, "{peer}");
         }
     }
 }

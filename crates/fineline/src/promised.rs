@@ -2,11 +2,13 @@
 //! lie in the house's own records. `plan` compares, `apply` moves, `serve` refuses to run on anything else.
 
 use crate::exit::Failure;
+use crate::house::Written;
 use anyhow::Context;
 use model::Day;
 use promise::{Changes, Direction, Promise};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
+use std::sync::Arc;
 use vault::Vault;
 
 /// The text in force.
@@ -35,11 +37,19 @@ impl Told {
 ///
 /// # Errors
 /// A vault that cannot be read, or a record in it that no longer parses.
-pub fn now(vault: &Vault) -> anyhow::Result<Option<Promise>> {
+pub fn now(vault: &Vault) -> anyhow::Result<Option<Arc<Promise>>> {
+    Ok(in_force(vault)?.map(|written| written.promise))
+}
+
+/// The same with its text.
+///
+/// # Errors
+/// A vault that cannot be read, or a record in it that no longer parses.
+pub fn in_force(vault: &Vault) -> anyhow::Result<Option<Written>> {
     let Some(bytes) = vault.snapshot().house_record(NOW)? else { return Ok(None) };
     let text = String::from_utf8(bytes).context("the promise in force is not text")?;
     let promise = promise::parse("the promise in force", &text).map_err(anyhow::Error::new)?;
-    Ok(Some(promise))
+    Ok(Some(Written { promise: Arc::new(promise), text }))
 }
 
 /// The promise that people are being told of.

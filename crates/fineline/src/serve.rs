@@ -3,6 +3,7 @@
 
 use crate::clock::Stopwatch;
 use crate::http::{Readiness, census_routes, guarded, own_routes};
+use crate::listener::Door;
 use crate::pump::{Did, Job, Pump};
 use crate::{listener, telemetry};
 use anyhow::Context;
@@ -204,7 +205,7 @@ fn sweeping(vault: Vault, clock: Arc<dyn Clock>) -> Job {
 /// When a job panicked or the vault stopped, or closing fails.
 pub async fn serve(
     assembly: Assembly,
-    public: TcpListener,
+    public: impl Into<Door>,
     console: TcpListener,
     connections_max: usize,
     stop: impl Future<Output = ()>,
@@ -216,8 +217,8 @@ pub async fn serve(
     let (stops, stopped) = watch::channel(false);
     let pump = Pump::start(jobs)?;
     let mut broken = pump.broken();
-    let public = listener::serve(public, routes, connections_max, stopped.clone());
-    let console = listener::serve(console, guarded(staff_routes), connections_max, stopped);
+    let public = listener::serve(public.into(), routes, connections_max, stopped.clone());
+    let console = listener::serve(console.into(), guarded(staff_routes), connections_max, stopped);
     ready.set(true);
     let watch = Stopwatch::start();
     let ends = async {

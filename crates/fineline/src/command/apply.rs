@@ -29,7 +29,7 @@ pub struct Args {
 /// A change that may not be made, or must be told first; a house that cannot be opened.
 pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let staff = StaffName::parse(&args.staff).map_err(|error| Failure::usage(format!("--as: {error}")))?;
-    house::with(ground, |vault, written| {
+    house::with_file(ground, |vault, written| {
         if let Some(old) = promised::now(vault)?.filter(|old| old.hash != written.promise.hash) {
             change(args, ground, vault, &old, written)?;
         }

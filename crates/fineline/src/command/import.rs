@@ -43,7 +43,7 @@ pub struct Args {
 /// # Errors
 /// A mapping that is refused or not reviewed; a file that cannot be read or does not fit; a house that cannot be opened.
 pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
-    house::with(ground, |vault, written| {
+    house::with_file(ground, |vault, written| {
         promised::check_in_force(vault, &written.promise)?;
         let mapping = read_mapping(args, ground, vault)?;
         let mut n_unreadable = 0;

@@ -18,7 +18,7 @@ pub struct Args {
 /// A refused promise file, or a house that cannot be opened.
 pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let waits = if args.exit_code { Exit::ChangesWait } else { Exit::Fine };
-    house::with(ground, |vault, written| {
+    house::with_file(ground, |vault, written| {
         let today = vault.now().day();
         let Some(old) = promised::now(vault)? else {
             let text = format!("nothing is promised yet; this would be notice {}", written.promise.notice.version);

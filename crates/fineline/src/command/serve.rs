@@ -4,6 +4,7 @@ use crate::chance::SystemChance;
 use crate::cli::Ground;
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure};
+use crate::listener::Door;
 use crate::serve::{Assembly, Parts};
 use crate::{house, listener, mail, promised, serve, telemetry};
 use anyhow::Context;
@@ -94,7 +95,8 @@ async fn live(ground: &Ground, vault: Vault, promise: Arc<promise::Promise>) -> 
         tokio::task::spawn_blocking(move || first_invite(&vault, &console_url)).await??
     };
     greet(ground, &base_url, &console_url, invite.as_deref())?;
-    serve::serve(assembly, public, console, settings.connections_max(), stopped()).await
+    let proxies = if public.local_addr()?.ip().is_loopback() { Vec::new() } else { settings.trusted_proxies()? };
+    serve::serve(assembly, Door::behind(public, proxies), console, settings.connections_max(), stopped()).await
 }
 
 /// One invite for the first member of staff: when nobody was ever invited.

@@ -20,7 +20,7 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     if !args.check {
         return Err(Failure::usage("there is nothing to upgrade yet; use `fineline upgrade --check`"));
     }
-    house::with(ground, |vault, _| {
+    house::with_file(ground, |vault, _| {
         let machine = serde_json::json!({ "house": vault.house().to_string(), "reads": true });
         ground.say.answer(&machine, format!("{} is of this program's format", ground.settings.data().display()))?;
         ground.say.next("fineline serve");

@@ -65,6 +65,20 @@ fn a_weaker_promise_is_told_first_and_waits_its_days() {
 }
 
 #[test]
+fn commands_work_under_the_promise_in_force_and_not_under_an_edited_file() {
+    let desk = Desk::applied();
+    let shop = promise::fixture::SHOP;
+    desk.write("promise.toml", &shop.replacen("[campaign.win_back]", "[campaign.another]", 1));
+    let start = desk.run(&["campaign", "start", "another", "--as", "Test"]);
+    start.failed(2, "no [campaign.another] is declared");
+    let lift = desk.run(&["campaign", "lift", "win_back"]).fine();
+    assert!(lift.err.contains("the file differs, see `fineline plan`"), "{}", lift.err);
+    assert_eq!(desk.run(&["plan", "--exit-code"]).code, 3, "the edited file still waits");
+    desk.write("promise.toml", shop);
+    assert!(!desk.run(&["campaign", "lift", "win_back"]).fine().err.contains("differs"));
+}
+
+#[test]
 fn a_stronger_promise_is_in_force_at_once() {
     let desk = Desk::applied();
     desk.write("promise.toml", &promise::fixture::SHOP.replacen("keep = \"90 days\"", "keep = \"60 days\"", 1));
