@@ -195,6 +195,19 @@ fn a_sender_that_died_leaves_its_message_to_end_unknown_and_a_late_end_is_ignore
 }
 
 #[test]
+fn a_message_that_is_being_tried_is_begun_by_nobody_else() {
+    let house = House::memory();
+    let person = house.customer("ada", 1, 10);
+    decide(&house, decision(&house, person, 1)).unwrap();
+    let message = house.vault.snapshot().outbox_due(10).unwrap()[0].message;
+    let first = house.vault.begin_attempt(message).unwrap().wait().unwrap().unwrap();
+    let second = house.vault.begin_attempt(message).unwrap().wait().unwrap();
+    assert_eq!(second, Err(NotBegun::Refused(Refusal::because(RefusalReason::ChangedMeanwhile))));
+    finish(&house, first, AttemptEnd::Sent);
+    assert_eq!(state(&house, person), Some("sent".into()), "the end of the one that lives counts");
+}
+
+#[test]
 fn a_try_that_was_put_off_is_made_again_and_only_the_newest_may_end() {
     let house = House::memory();
     let person = house.customer("ada", 3, 100);
