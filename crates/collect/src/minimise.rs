@@ -95,11 +95,12 @@ impl Gate<'_> {
             return self.alias(call).map(Minimised::Join);
         }
         let subject = self.subject(call).ok_or(OutcomeReason::NoSubject)?;
-        let fields = if call.kind == EventKind::Identify { self.fields(&call.traits, cut) } else { Vec::new() };
+        let mut fields = if call.kind == EventKind::Identify { self.fields(&call.traits, cut) } else { Vec::new() };
         if plan.is_none() && fields.is_empty() {
             // An identify that declares nothing may still tie a browser to a person.
             return self.join(call.anonymous.as_deref(), call.user.as_deref()).map(Minimised::Join);
         }
+        fields.extend(self.guessed_zone(call));
         let (properties, lines) = plan.map(|plan| self.properties(plan, &call.properties, cut)).unwrap_or_default();
         let told_version = Some(self.promise.binding_notice(self.now)).filter(|version| *version > 0);
         Ok(Minimised::Take(Box::new(Intake {
@@ -117,6 +118,13 @@ impl Gate<'_> {
             consent: self.consent(&call.consent),
             message_key: MessageKey::Wire(self.message_id(call)),
         })))
+    }
+
+    /// `context.timezone`, where the promise declares a field for it: a guess that the person's own word beats.
+    fn guessed_zone(&self, call: &Call<'_>) -> Option<(FieldName, Value)> {
+        let field = self.promise.zone_field()?;
+        let zone = call.timezone.clone().filter(|zone| promise::is_zone(zone))?;
+        Some((field.name.clone(), Value::Text(zone)))
     }
 
     fn is_browser(&self) -> bool {

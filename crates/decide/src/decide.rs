@@ -5,12 +5,11 @@
 //! and those written to are the same kind of people and the difference between them means something.
 
 use crate::choose::{Pick, Shelf, why_for};
-use crate::quiet;
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
     At, CampaignName, Fact, FactName, FieldName, ItemCode, Kind, OfferName, ProfileId, Provenance, TraitName, Value,
 };
-use promise::{Artefact, CampaignPlan, CandidatesPlan, ChannelKind, OfferPlan, Promise, Refusal, RefusalReason};
+use promise::{Artefact, CampaignPlan, CandidatesPlan, ChannelKind, OfferPlan, Promise, Refusal, RefusalReason, Zone};
 use std::collections::BTreeMap;
 use vault::{ContactState, FactRead, ItemBasis, Permit, Step, Trace};
 
@@ -131,7 +130,7 @@ impl<'q> Deciding<'q> {
         if *channel == ChannelKind::Email {
             self.address(&contact)?;
             self.cap(&contact)?;
-            send_at = quiet::send_at(&promise.cap, &promise.zone, contact.zone.as_deref(), *now);
+            send_at = promise.cap.quiet_until(&promise.zone, self.zone(&contact), *now);
             // Not a refusal: the message waits.
             let reason = send_at.map(|_| RefusalReason::QuietHours);
             self.steps.push(Step { rule: "quiet_hours".to_owned(), passed: reason.is_none(), reason });
@@ -218,6 +217,14 @@ impl<'q> Deciding<'q> {
         let n_sent = contact.sent_at.iter().filter(|at| **at > window).count();
         let at_most = contact.at_most.map_or(cap.at_most, |own| own.min(cap.at_most));
         self.ask("cap", RefusalReason::CapReached, u32::try_from(n_sent).is_ok_and(|n| n < at_most))
+    }
+
+    /// The person's zone, where it decides something: then it stands among the facts.
+    fn zone<'c>(&mut self, contact: &'c ContactState) -> Option<&'c Zone> {
+        let promise = self.question.promise;
+        let field = promise.zone_field().filter(|_| promise.cap.is_ever_quiet())?;
+        self.read(field.name.as_str())?;
+        contact.zone.as_ref()
     }
 
     /// The first offer of the campaign that suits the place and was not turned down.

@@ -1,8 +1,8 @@
 //! Deciding: which offer, if any, one person gets now, and the trace that says why.
 //!
 //! [`decide`](crate::decide::decide) is the pure heart: rules in a fixed order over what a permit opens. [`choose`] picks
-//! the item and keeps the combination floor. [`quiet`] knows the hours in which nothing leaves. [`records`] are the counts
-//! and states that cross the wall. [`run`] goes through a campaign's audience; [`http`] answers for a place on a page.
+//! the item and keeps the combination floor. [`records`] are the counts and states that cross the wall. [`run`] goes through
+//! a campaign's audience; [`http`] answers for a place on a page.
 //!
 //! It learns nothing (that is `understand`), sends nothing (that is `deliver`), and never takes a purpose from a request.
 //!
@@ -15,7 +15,6 @@ mod error;
 pub mod house;
 pub mod http;
 pub mod order;
-pub mod quiet;
 pub mod records;
 pub mod run;
 

@@ -255,6 +255,7 @@ impl StepCopy {
             "sentence" => "Can we say why?",
             "item" => "Is there a thing that fits?",
             "address" => "Do we have an address?",
+            "address_works" => "Does the address take our mail?",
             other => return format!("{}: {}", words::label(other), yes(self.passed)),
         };
         format!("{rule} {}", yes(self.passed))

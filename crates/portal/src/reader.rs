@@ -96,7 +96,7 @@ impl<'s> Reader<'s> {
             at_most: contact.at_most,
             company_at_most: self.promise.cap.at_most,
             per_days: self.promise.cap.per_days,
-            zone: contact.zone.clone(),
+            zone: contact.zone.as_ref().map(|zone| zone.name.clone()),
             turned_down: contact.turned_down.clone(),
             turned_down_words: contact.turned_down.iter().map(|name| self.turned_down(name)).collect(),
         }

@@ -93,6 +93,9 @@ pub(crate) fn parse(field: &Field, promise: &Promise, text: &str) -> Option<Valu
         return None;
     }
     match field.kind {
+        Kind::Text if promise.zone_field().is_some_and(|zone| zone.name == field.name) => {
+            promise::is_zone(text).then(|| Value::Text(text.to_owned()))
+        }
         Kind::Text | Kind::Id => Some(Value::Text(text.to_owned())),
         Kind::Email => {
             let (name, host) = text.split_once('@')?;

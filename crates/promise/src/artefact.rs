@@ -1,7 +1,9 @@
 //! Anything that may use personal data: canonical bytes, SHA-256 id, and the terms it was reviewed with.
 
 use crate::canonical::{Canonical, hash};
-use crate::declaration::{CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Promise, SegmentPlan, TraitPlan};
+use crate::declaration::{
+    CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Field, Promise, SegmentPlan, TraitPlan,
+};
 use crate::lookup::all_names;
 use model::{ArtefactId, Kind, PurposeName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,7 +221,9 @@ impl Promise {
         }
         let by_mail = campaign.by.contains(&ChannelKind::Email);
         let for_purpose = self.fields.values().filter(|field| field.retention.purposes.contains(purpose));
-        let needed = for_purpose.filter(|field| (by_mail && field.kind == Kind::Email) || field.stated);
+        let is_zone = |field: &Field| self.zone_field().is_some_and(|zone| zone.name == field.name);
+        let is_for_mail = |field: &Field| by_mail && (field.kind == Kind::Email || is_zone(field));
+        let needed = for_purpose.filter(|field| is_for_mail(field) || field.stated);
         reads.extend(needed.map(|field| field.name.as_str().to_owned()));
         let line_properties = EventPlan::LINE_PROPERTIES.iter().map(|name| (*name).to_owned());
         let properties = if picks_item { line_properties.collect() } else { BTreeSet::new() };
@@ -322,7 +326,7 @@ mod tests {
         let promise = parse(SHOP);
         let campaign = promise.artefact(ArtefactKind::Campaign, "win_back").unwrap();
         let reads: Vec<&str> = campaign.terms.reads.iter().map(String::as_str).collect();
-        assert_eq!(reads, ["candidates", "email", "favourite_group", "orders_90d", "orders_all", "shirt_size"]);
+        assert_eq!(reads, ["candidates", "email", "favourite_group", "orders_90d", "orders_all", "shirt_size", "zone"]);
         assert_eq!(campaign.terms.purpose.as_ref().map(PurposeName::as_str), Some("offers"));
         assert_eq!(campaign.review, ReviewRole::One);
         assert_eq!(hash(&campaign.canonical), *campaign.id.as_bytes());

@@ -26,6 +26,7 @@ mod lookup;
 pub mod never;
 pub mod notice;
 mod parse;
+mod quiet;
 mod refusal;
 pub mod rule;
 pub mod schema;
@@ -41,6 +42,7 @@ pub use judge::{Refusal, RefusalReason, Relation, Standing, Verdict, judge, judg
 pub use never::{NeverReason, never, never_key};
 pub use notice::{Notice, NoticeItem, NoticeSection};
 pub use parse::{DECLARATIONS_MAX, FILE_BYTES_MAX, days, parse, parse_with_warnings};
+pub use quiet::{Zone, is_zone};
 pub use rule::{Rule, RuleError, RuleMistake, RuleValue};
 pub use schema::{schema, schema_text};
 pub use starter::starter;

@@ -133,9 +133,16 @@ impl Promise {
         let cap = &self.cap;
         let messages = if cap.at_most == 1 { "message" } else { "messages" };
         let mut text = format!("At most {} {messages} in {}.", cap.at_most, length(cap.per_days));
-        if cap.quiet_from != cap.quiet_until {
+        if cap.is_ever_quiet() {
             let (from, until) = (clock(cap.quiet_from), clock(cap.quiet_until));
-            text.push_str(&format!(" None between {from} and {until} of your time."));
+            // A zone that the person cannot state is a guess, and under a guess it is quiet at the house as well.
+            let whose = match self.zone_field() {
+                Some(field) if field.stated => {
+                    "of your time, once you told us your time zone; until then of the time in"
+                }
+                _ => "of the time in",
+            };
+            text.push_str(&format!(" None between {from} and {until} {whose} {}.", self.zone));
         }
         let held = "Part of the people who match a campaign get nothing. That is how we measure what it does.";
         vec![NoticeItem::new(("cap", "default"), None, text), NoticeItem::plain("campaign", held)]

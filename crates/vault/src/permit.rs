@@ -207,7 +207,7 @@ impl Permit<'_> {
             Ok(Some(ContactState {
                 sent_at,
                 at_most: open.core.at_most,
-                zone: zone.map(|zone| zone.name),
+                zone,
                 turned_down: open.core.turned_down.clone(),
                 suppressed: open.core.suppressed,
             }))
@@ -320,7 +320,9 @@ impl Permit<'_> {
             return Err(self.no(RefusalReason::TurnedDown));
         }
         let trace = logged(form.trace.trace().map(Some)).ok_or_else(over)?;
-        for read in &trace.facts {
+        // Quiet hours are asked anew in each attempt.
+        let zone = self.promise().zone_field().map(|field| FactName::Field(field.name.clone()));
+        for read in trace.facts.iter().filter(|read| Some(&read.fact.name) != zone.as_ref()) {
             let now = self.fact(&read.fact.name)?.ok_or_else(|| self.no(RefusalReason::Expired))?;
             if !self.is_still_so(&trace, form.item.as_deref(), &read.fact, now.reveal()) {
                 return Err(over());
@@ -328,6 +330,7 @@ impl Permit<'_> {
         }
         let reads = |field: &&promise::Field| field.stated && self.artefact.terms.reads.contains(field.name.as_str());
         let stated = self.promise().fields.values().filter(reads).map(|field| FactName::Field(field.name.clone()));
+        let stated = stated.filter(|name| Some(name) != zone.as_ref());
         let mut stated_at = stated.filter_map(|name| Some(self.fact(&name).ok()??.reveal().as_of));
         if stated_at.any(|at| at > decided_at) { Err(over()) } else { Ok(()) }
     }

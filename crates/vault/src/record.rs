@@ -7,7 +7,7 @@ use model::{
     Fact, FieldName, ItemCode, LineItem, MessageId, Method, Money, OfferName, ProfileId, PurposeName, RequestId,
     SegmentName, SourceName, Trust, Value, Words,
 };
-use promise::{ChannelKind, Refusal, RefusalReason};
+use promise::{ChannelKind, Refusal, RefusalReason, Zone};
 use std::collections::BTreeMap;
 
 // ── intake ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -531,7 +531,7 @@ pub struct ContactState {
     /// The person's own limit: at most this many in the cap's days; `None` = the company's.
     pub at_most: Option<u32>,
     /// The person's zone, if known.
-    pub zone: Option<String>,
+    pub zone: Option<Zone>,
     /// Offers and items turned down.
     pub turned_down: Vec<String>,
     /// The address was refused by its mail server, or complained.

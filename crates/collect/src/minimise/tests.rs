@@ -120,6 +120,17 @@ fn a_refund_takes_back_whatever_sign_the_client_gives() {
 }
 
 #[test]
+fn the_clients_time_zone_is_taken_where_a_field_is_declared_for_it() {
+    let zones = |context: Json| {
+        let fields = taken("shop", &order(json!({ "context": context }))).fields;
+        fields.into_iter().filter(|(name, _)| name.as_str() == "zone").map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(zones(json!({ "timezone": "Asia/Tokyo" })), [Value::Text("Asia/Tokyo".into())]);
+    assert_eq!(zones(json!({ "timezone": "my place" })), []);
+    assert_eq!(zones(json!({ "locale": "ja-JP" })), []);
+}
+
+#[test]
 fn a_server_key_narrows_and_never_widens() {
     let call =
         order(json!({ "context": { "consent": { "categoryPreferences": { "offers": true, "measuring": false } } } }));

@@ -64,6 +64,8 @@ pub struct Call<'a> {
     pub traits: Object<'a>,
     /// `context.consent` by category, in both dialects.
     pub consent: BTreeMap<String, bool>,
+    /// `context.timezone`.
+    pub timezone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -176,6 +178,7 @@ fn event<'a>(
         properties,
         traits,
         consent,
+        timezone: context.text("timezone").or_else(|| batch_context.text("timezone")),
     })
 }
 

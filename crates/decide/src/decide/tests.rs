@@ -236,6 +236,7 @@ fn each_rule_stops_the_message_with_its_own_reason() {
     let sent = |days: i32, n: usize| ContactState { sent_at: vec![noon().plus_days(-days); n], ..Default::default() };
     check(&|s| s.is_member = false, "segment", RefusalReason::NotInSegment);
     check(&|s| drop(s.facts.remove("email")), "address", RefusalReason::NoAddress);
+    check(&|s| s.contact.suppressed = true, "address_works", RefusalReason::Suppressed);
     check(&|s| s.contact = sent(6, 2), "cap", RefusalReason::CapReached);
     check(&|s| s.contact = ContactState { at_most: Some(1), ..sent(6, 1) }, "cap", RefusalReason::CapReached);
     check(&|s| s.contact.at_most = Some(0), "cap", RefusalReason::CapReached);
@@ -265,6 +266,23 @@ fn at_night_a_mail_waits_and_a_page_does_not() {
     without_address.facts.remove("email");
     let choice = page.decide(&without_address).unwrap();
     assert_eq!((choice.send_at, choice.trace.exposure.as_str()), (None, "page"));
+}
+
+#[test]
+fn quiet_hours_follow_the_zone_a_person_stated_and_it_stands_among_the_facts() {
+    let mut somebody = somebody();
+    let (name, zone) = field("zone", "Asia/Tokyo");
+    somebody.facts.insert(name, zone);
+    let is_read = |choice: &Choice| choice.trace.facts.iter().any(|read| read.fact.name.as_str() == "zone");
+    // Eight in the morning in Tokyo.
+    let night = At::parse("2026-11-23T23:00:00Z").unwrap();
+    for (is_stated, send_at) in [(true, None), (false, At::parse("2026-11-24T08:00:00Z"))] {
+        somebody.contact.zone = Some(promise::Zone { name: "Asia/Tokyo".into(), is_stated });
+        let choice = Case { now: night, ..Case::default() }.decide(&somebody).unwrap();
+        assert_eq!((choice.send_at, is_read(&choice)), (send_at, true));
+    }
+    let page = Case { now: night, channel: ChannelKind::Page, ..Case::default() }.decide(&somebody).unwrap();
+    assert!(!is_read(&page), "a page needs no zone");
 }
 
 #[test]

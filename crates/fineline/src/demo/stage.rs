@@ -409,9 +409,10 @@ mod tests {
             let text = promise_text("http://localhost:4000", now);
             let (promise, warnings) = promise::parse_with_warnings("demo.toml", &text).unwrap();
             assert!(warnings.diagnostics.is_empty(), "{warnings}");
-            let send = |zone| decide::quiet::send_at(&promise.cap, &promise.zone, zone, now);
-            assert_eq!(send(None), None, "hour {hour}");
-            assert!(send(Some(ASLEEP_ZONE)).is_some_and(|at| at > now), "hour {hour}");
+            let asleep = promise::Zone { name: ASLEEP_ZONE.to_owned(), is_stated: false };
+            let until = |zone| promise.cap.quiet_until(&promise.zone, zone, now);
+            assert_eq!(until(None), None, "hour {hour}");
+            assert!(until(Some(&asleep)).is_some_and(|at| at > now), "hour {hour}");
         }
     }
 

@@ -6,6 +6,7 @@ use super::read::{Findings, Section, Text};
 use super::words::{plain, said};
 use super::{Draft, Names, did_you_mean};
 use crate::declaration::{Aggregate, CandidatesPlan, EventPlan, Field, Retention, Since, TraitPlan};
+use crate::quiet;
 use model::{Class, Context, EventName, FieldName, Kind, PurposeName, TraitName};
 use std::collections::BTreeMap;
 
@@ -54,7 +55,9 @@ impl Draft<'_, '_, '_> {
         let kind = choice(section, "type", &KINDS, findings);
         let from = section.need_text("from", findings);
         let stated = from.as_ref().is_some_and(|from| from.value == "you");
-        let one_of = one_of(section, kind, stated, findings);
+        // The names of time zones are a list of their own.
+        let is_zone = name.as_ref().is_some_and(|name| quiet::is_zone_field(name.as_str()));
+        let one_of = one_of(section, kind, stated && !is_zone, findings);
         let class = choice(section, "class", &CLASSES, findings).unwrap_or(Class::Plain);
         let class = if kind == Some(Kind::Email) { class.max(Class::Personal) } else { class };
         let context = choice(section, "context", &CONTEXTS, findings).unwrap_or_default();

@@ -57,7 +57,9 @@ impl Batch<'_> {
                     Value::Text(text) => field.one_of.is_empty() || field.one_of.contains(text),
                     _ => field.one_of.is_empty(),
                 };
-                if !may || !listed || !fits(field.kind, &fact.value) {
+                let is_zone = promise.zone_field().is_some_and(|zone| zone.name == *name);
+                let names_a_zone = matches!(&fact.value, Value::Text(text) if promise::is_zone(text));
+                if !may || !listed || !fits(field.kind, &fact.value) || (is_zone && !names_a_zone) {
                     return no(RefusalReason::NotInTerms);
                 }
                 if field.class >= Class::Never {

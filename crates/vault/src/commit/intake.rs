@@ -380,8 +380,12 @@ impl Batch<'_> {
             {
                 continue;
             }
+            let is_zone = promise.zone_field().is_some_and(|zone| zone.name == *name);
+            if is_zone && !self.is_better_guess(open, value)? {
+                continue;
+            }
             let kept_since = if intake.trust == Trust::Import { intake.occurred_at } else { self.now };
-            let provenance = if intake.kind == EventKind::Identify {
+            let provenance = if intake.kind == EventKind::Identify && !is_zone {
                 Provenance::Provided { source: intake.source.clone() }
             } else {
                 Provenance::Observed { source: intake.source.clone() }
@@ -411,6 +415,13 @@ impl Batch<'_> {
             }
         }
         Ok(n_changed)
+    }
+
+    /// Whether a zone that came along with an event tells anything: it is one, and neither said by the person nor known.
+    fn is_better_guess(&self, open: &mut Open, value: &Value) -> Result<bool, VaultError> {
+        let Value::Text(name) = value else { return Ok(false) };
+        let known = self.house.zone(open, &*self.store, self.now)?;
+        Ok(promise::is_zone(name) && known.is_none_or(|known| !known.is_stated && known.name != *name))
     }
 
     /// Writes one fact into its class record, unless a newer statement stands there; whether anything changed.

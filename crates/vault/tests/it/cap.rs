@@ -1,9 +1,10 @@
 //! One cap over everything, also when everything happens at once.
 
-use crate::fixture::{ENGINES, House};
+use crate::fixture::{ENGINES, House, event, field};
 use crate::sending::decision;
+use model::{Fact, Provenance, SourceName, Value};
 use std::sync::Barrier;
-use vault::{AttemptEnd, EngineKind, NotBegun};
+use vault::{AttemptEnd, EngineKind, FactWrite, Intake, NotBegun};
 
 /// Five campaigns like the first, beside it.
 fn five_campaigns() -> String {
@@ -95,6 +96,47 @@ fn c16_a_try_that_may_have_arrived_keeps_its_room() {
         house.clock.advance_days(7);
         begin(2).unwrap();
     }
+}
+
+#[test]
+fn a_zone_that_came_along_is_a_guess_and_never_beats_what_the_person_stated() {
+    let house = House::memory();
+    let person = house.customer("ada", 3, 100);
+    let zone = || {
+        let snapshot = house.vault.snapshot();
+        let contact = snapshot.permit(person, house.campaign()).unwrap();
+        contact.contact().reveal().zone.as_ref().map(|zone| (zone.name.clone(), zone.is_stated))
+    };
+    let came_along = |name: &str, key: &str| {
+        let fields = vec![(model::FieldName::parse("zone").unwrap(), Value::Text(name.to_owned()))];
+        let kind = model::EventKind::Identify;
+        house.take(Intake { kind, name: event("Identify"), fields, ..house.order("ada", house.now(), key) });
+        house.clock.advance_ms(1);
+    };
+    assert_eq!(zone(), None);
+    came_along("America/New_York", "1");
+    came_along("somewhere", "2");
+    assert_eq!(zone(), Some(("America/New_York".to_owned(), false)));
+    came_along("Europe/Paris", "3");
+    assert_eq!(zone(), Some(("Europe/Paris".to_owned(), false)));
+    let fact = Fact {
+        name: field("zone"),
+        value: Value::Text("Asia/Tokyo".into()),
+        class: model::Class::Plain,
+        context: model::Context::Shopping,
+        provenance: Provenance::Provided { source: SourceName::parse("portal").unwrap() },
+        as_of: house.now(),
+        told_at: Some(house.now()),
+        told_how: model::Awareness::AtTheMoment,
+        purposes: Vec::new(),
+        notice_version: 1,
+        expires_at: house.now(),
+    };
+    let write = FactWrite { person, artefact: house.portal(), fact: Some(fact), remove: None, inputs_expire_at: None };
+    house.vault.write_facts(vec![write]).unwrap().wait().unwrap()[0].clone().unwrap();
+    house.clock.advance_ms(1);
+    came_along("Europe/Paris", "4");
+    assert_eq!(zone(), Some(("Asia/Tokyo".to_owned(), true)));
 }
 
 #[test]
