@@ -68,10 +68,13 @@ class House:
         return os.path.join(self.folder.name, *parts)
 
     def command(self, *args, check=True, stdin=None):
-        return subprocess.run(
+        done = subprocess.run(
             [PROGRAM, *args, "--promise", self.promise, "--data", self.data],
-            check=check, input=stdin, capture_output=True, text=True,
+            input=stdin, capture_output=True, text=True,
         )
+        if check and done.returncode:
+            sys.exit(f"fineline {' '.join(args)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return done
 
     def json(self, *args, stdin=None):
         """The last line of the command's JSON answer."""

@@ -10,11 +10,12 @@ pub enum DecideError {
     #[error("the vault did not take or give what deciding needs")]
     Vault(#[from] VaultError),
     /// A campaign may not run.
-    #[error("campaign {campaign} may not run: {}", .refusal.reason.as_str())]
+    #[error("campaign {campaign} may not run")]
     Refused {
         /// Which.
         campaign: String,
         /// Why.
+        #[source]
         refusal: Refusal,
     },
     /// A house record is not what it should be.

@@ -88,6 +88,13 @@ fn a_stronger_promise_is_in_force_at_once() {
 }
 
 #[test]
+fn a_campaign_for_fewer_than_the_smallest_group_is_refused_in_a_sentence() {
+    let start = ["campaign", "start", "win_back", "--as", "Test"];
+    let refused = Desk::applied().run(&start).failed(4, "campaign win_back may not run");
+    assert!(refused.err.contains("Fewer people match than the smallest group"), "{}", refused.err);
+}
+
+#[test]
 fn a_second_process_is_refused_while_the_house_is_open() {
     let desk = Desk::applied();
     let options = vault::Options {

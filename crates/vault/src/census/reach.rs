@@ -56,14 +56,21 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// The person's wrapped rows and sealed records as needles: neither may be left in any file.
+    /// What may be left of the person in no file: the id, the wrapped rows, the sealed records. A record that names the
+    /// person in clear (a row of an index) is looked for by its key: the rest of such a value may be somebody else's too,
+    /// who was decided for in the same millisecond.
     #[must_use]
     pub fn needles(&self) -> Vec<Needle> {
         // A needle of 32 bytes names a row well enough, and costs 30 patterns less than all of it.
         let middle = |bytes: &[u8]| bytes.get(4..36.min(bytes.len())).unwrap_or_default().to_vec();
+        let is_clear = |record: &NotedRecord| names(&record.value, &self.profile);
+        let id = std::iter::once(("person id".to_owned(), self.profile.to_vec()));
         let rows = self.rows.iter().map(|row| ("wrapped key row".to_owned(), middle(&row.wrapped)));
-        let records = self.records.iter().map(|record| (format!("record in {}", record.keyspace), tail(&record.value)));
-        rows.chain(records).filter_map(|(what, bytes)| Needle::new(&what, &bytes)).collect()
+        let records = self.records.iter().map(|record| {
+            let own = if is_clear(record) { &record.key } else { &record.value };
+            (format!("record in {}", record.keyspace), tail(own))
+        });
+        id.chain(rows).chain(records).filter_map(|(what, bytes)| Needle::new(&what, &bytes)).collect()
     }
 
     /// Reads what [`Notes::to_json`] wrote.
@@ -79,7 +86,12 @@ impl Notes {
     }
 }
 
-/// The last bytes of a sealed value: ciphertext and tag, different in every record.
+/// Whether bytes hold a person's id.
+fn names(bytes: &[u8], profile: &[u8; 16]) -> bool {
+    bytes.windows(16).any(|window| window == profile)
+}
+
+/// The last bytes of a sealed value (ciphertext and tag) or of a key: different in every record.
 fn tail(bytes: &[u8]) -> Vec<u8> {
     bytes.get(bytes.len().saturating_sub(32)..).unwrap_or_default().to_vec()
 }
@@ -189,7 +201,7 @@ impl Census {
     pub fn note(&self, profile: &ProfileId) -> Result<Notes, VaultError> {
         let store = self.snapshot().ok_or(VaultError::Closed)?;
         let (mut rows, mut days, mut records) = (Vec::new(), Vec::new(), Vec::new());
-        let is_theirs = |bytes: &[u8]| bytes.windows(16).any(|window| window == profile.as_bytes());
+        let is_theirs = |bytes: &[u8]| names(bytes, profile.as_bytes());
         for keyspace in Keyspace::ALL {
             for row in store.scan(keyspace, b"") {
                 let (key, value) = row?;

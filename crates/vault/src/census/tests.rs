@@ -338,7 +338,7 @@ fn nothing_is_left(house: &House) {
     let notes = house.note();
     let needles = notes.needles();
     let in_memory = house.census(&[]).memory_needles(&notes, 77);
-    assert_eq!((needles.len(), in_memory.len()), (5, 4), "root, two classes, core key");
+    assert_eq!((needles.len(), in_memory.len()), (6, 4), "root, two classes, core key");
     let before = search(&[house.data()], &needles).unwrap();
     assert!(before.n_findings >= 5, "control: the noted bytes are the stored bytes");
     house.erase(&notes);
@@ -355,6 +355,21 @@ fn nothing_is_left(house: &House) {
     assert_eq!((reach.n_records_opened, reach.reached.len()), (4, 0), "control: the living open");
     let searched = search(&[house.data()], &needles).unwrap();
     assert_eq!((searched.findings, searched.unread), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_row_that_names_the_person_in_clear_is_not_mistaken_for_one_of_the_same_millisecond() {
+    let token = |of: u8| [[of; 16].as_slice(), &[3; 56]].concat();
+    let theirs = NotedRecord { keyspace: "index".to_owned(), key: noise(33, 1), value: token(7) };
+    let notes = Notes { profile: [7; 16], rows: Vec::new(), days: Vec::new(), records: vec![theirs.clone()] };
+    let folder = tempfile::tempdir().unwrap();
+    let left = |bytes: &[u8]| {
+        std::fs::write(folder.path().join("table"), bytes).unwrap();
+        search(&[folder.path().to_owned()], &notes.needles()).unwrap().n_findings
+    };
+    assert_eq!(left(&token(8)), 0, "another person's, for the same campaign in the same millisecond");
+    assert_eq!(left(&theirs.value), 1, "control: the person's id");
+    assert_eq!(left(&theirs.key), 1, "control: the row's key");
 }
 
 #[test]
