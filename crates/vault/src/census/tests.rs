@@ -362,9 +362,9 @@ fn a_row_that_names_the_person_in_clear_is_not_mistaken_for_one_of_the_same_mill
     let token = |of: u8| [[of; 16].as_slice(), &[3; 56]].concat();
     let theirs = NotedRecord { keyspace: "index".to_owned(), key: noise(33, 1), value: token(7) };
     let notes = Notes { profile: [7; 16], rows: Vec::new(), days: Vec::new(), records: vec![theirs.clone()] };
-    let folder = tempfile::tempdir().unwrap();
     let left = |bytes: &[u8]| {
-        std::fs::write(folder.path().join("table"), bytes).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Disk::create(&folder.path().join("table"), bytes).unwrap();
         search(&[folder.path().to_owned()], &notes.needles()).unwrap().n_findings
     };
     assert_eq!(left(&token(8)), 0, "another person's, for the same campaign in the same millisecond");
