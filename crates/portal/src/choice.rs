@@ -23,8 +23,9 @@ pub(crate) struct ChoicesPage {
     pub(crate) choices: Vec<ChoiceRow>,
     /// How often we write now.
     pub(crate) rate: String,
-    /// What "half as often" leads to.
+    /// What "half as often" leads to, and from where.
     pub(crate) less: String,
+    pub(crate) limit: u32,
     /// Things and offers that never come again, in one line.
     pub(crate) turned_down: String,
 }
@@ -72,6 +73,7 @@ impl ChoicesPage {
             choices: free.into_iter().chain(needed).map(row).collect(),
             rate: rate(&copy.contact),
             less: less(&copy.contact),
+            limit: limit(&copy.contact),
             turned_down: words::list(&copy.contact.turned_down_words),
         }
     }
@@ -90,10 +92,15 @@ pub(crate) fn rate(contact: &ContactCopy) -> String {
     }
 }
 
+/// Most messages per window, as it stands.
+pub(crate) fn limit(contact: &ContactCopy) -> u32 {
+    contact.at_most.unwrap_or(contact.company_at_most).min(contact.company_at_most)
+}
+
 /// What "less often" leads to from here: half, and from one message none.
 pub(crate) fn less(contact: &ContactCopy) -> String {
     let days = words::count(usize::try_from(contact.per_days).unwrap_or_default(), "day", "days");
-    match contact.at_most.unwrap_or(contact.company_at_most).min(contact.company_at_most) {
+    match limit(contact) {
         0 | 1 => "Then you get no more messages, until you undo it.".to_owned(),
         now => format!(
             "At most {} in {days} instead of {now}. You can undo it.",

@@ -18,6 +18,10 @@ use model::{At, ConsentId, ConsentStatus, ProfileId, ProfileKind};
 /// How long the message in which a person said "less" takes it back, in milliseconds. A link cannot give more than it took.
 const UNDO_MS: i64 = 3_600_000;
 
+/// Within this time, in milliseconds, a second "less" in the same message is the same tap: fingers and browsers send one
+/// twice, and half of a half may be none.
+const TAP_MS: i64 = 10_000;
+
 impl House {
     /// The profile of a subject as memory knows it.
     pub(crate) fn known(&self, subject: &Subject) -> Result<Option<ProfileId>, VaultError> {
@@ -93,6 +97,12 @@ impl House {
             }
             Reduction::Less => Wish::Less(id, self.less(known)),
             Reduction::LessBy(decision) => {
+                let is_same_tap = |less: &LessForm| {
+                    *less.by == *decision.as_bytes() && self.now() < At::from_ms(less.at).plus_ms(TAP_MS)
+                };
+                if known.reach.less.is_some_and(|less| is_same_tap(&less)) {
+                    return self.consent_answer(Answered { profile: Some(person), entry: None, refusal: None });
+                }
                 Wish::LessBy(id, self.less(known), (*decision.as_bytes()).into(), self.now().ms())
             }
             Reduction::UndoLess => Wish::UndoLess(id),

@@ -136,7 +136,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
         base_url: base.clone(),
         mailer: Some(mailer),
         banner: Some(format!(
-            "This is a demonstration: everybody in it is made up, and staff \"{STAFF}\" reviewed and started everything."
+            "This is a demonstration: everybody in it is made up, and staff “{STAFF}” reviewed and started everything."
         )),
     })?;
     let stage = Stage {
@@ -387,7 +387,7 @@ fn greet(say: Say, links: &Links, seconds: f64) -> anyhow::Result<()> {
     );
     say.answer(links, human)?;
     say.talk(format!(
-        "Ready after {seconds:.1} s. Everybody here is made up; staff \"{STAFF}\" reviewed and started it all."
+        "Ready after {seconds:.1} s. Everybody here is made up; staff “{STAFF}” reviewed and started it all."
     ));
     say.talk("Ctrl-C ends it and leaves nothing behind. In earnest: fineline init");
     Ok(())

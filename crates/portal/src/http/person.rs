@@ -160,6 +160,12 @@ async fn contact(With(state): With<Arc<State>>, person: Person, sent: Sent) -> R
         Some("normal") => Reduction::UndoLess,
         _ => return Err(Sorry::Unclear),
     };
+    // A tap that arrives twice, or from a page that is old, asks for what has happened already: half of a half may be none.
+    let limit = choice::limit(&person.brief(&state.vault().snapshot())?.contact);
+    let from = sent.get("from").and_then(|from| from.parse().ok()).unwrap_or(limit);
+    if reduction == Reduction::Less && from != limit {
+        return Ok(redirect("/privacy/me/choices"));
+    }
     state.vault().reduce(person.session.person, reduction)?.await?;
     Ok(redirect("/privacy/me/choices"))
 }

@@ -110,6 +110,19 @@ async fn less_halves_the_rate_and_undo_brings_it_back() {
 }
 
 #[tokio::test]
+async fn d17_a_tap_that_arrives_twice_halves_once() {
+    let house = House::with_one_customer().await;
+    let (_, token) = house.message().await;
+    let less = format!("/m/{token}/less");
+    for _ in 0..2 {
+        let page = house.post(&less, "").await.text();
+        assert!(seen(&page).contains("At most 1 message in 7 days, as you asked."), "{}", seen(&page));
+    }
+    house.clock.advance_ms(10_000);
+    assert!(seen(&house.post(&less, "").await.text()).contains("No messages at all"), "a later tap is another one");
+}
+
+#[tokio::test]
 async fn a_link_takes_back_only_its_own_less_within_an_hour_and_leaves_earlier_wishes_standing() {
     let house = House::with_one_customer().await;
     let (_, token) = house.message().await;
