@@ -21,11 +21,16 @@ const FOLDER_MODE: u32 = 0o700;
 pub(crate) struct Disk;
 
 impl Disk {
-    /// Makes a folder and those above it, for the owner alone, and syncs the folder that names it.
+    /// Makes a folder and those above it, for the owner alone, and syncs each folder that names a new one.
     pub(crate) fn make_folder(path: &Path) -> Result<(), VaultError> {
-        let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path);
-        made.map_err(|source| file_error("making the folder", path, source))?;
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), Self::sync_folder)
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let above: Vec<&Path> = path.ancestors().skip(1).take_while(is_missing).collect();
+        for folder in above.into_iter().rev().chain([path]) {
+            let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
+            made.map_err(|source| file_error("making the folder", folder, source))?;
+            Self::sync_parent(folder)?;
+        }
+        Ok(())
     }
 
     /// Syncs a folder, so that a name put there lasts.
