@@ -272,6 +272,33 @@ fn b03_fewer_than_the_smallest_group_teach_and_tell_nothing() {
 }
 
 #[test]
+fn b03_what_forty_nine_bought_is_neither_counted_nor_popular_nor_proposed() {
+    let mut house = House::new();
+    let mut people = Vec::new();
+    for n in 0..60 {
+        let user = format!("u{n}");
+        people.push(house.order(&user, 300, false, &["KETTLE"]));
+        house.order(&user, 250, false, &["KETTLE"]);
+        house.order(&user, 200, false, if n < 49 { &["SPADE"] } else { &["KETTLE"] });
+        house.answer(&user, ConsentStatus::Given, None);
+    }
+    for n in 0..49 {
+        let user = format!("tea{n}");
+        house.order(&user, 10, false, &["TEAPOT"]);
+        house.answer(&user, ConsentStatus::Given, None);
+    }
+    house.follow(&mut Follower::new());
+    let counts = house.record("combination/lapsed");
+    assert_eq!(counts["items"], serde_json::json!({"KETTLE": 60}), "49 spades are not told");
+    assert_eq!(counts["groups"], serde_json::json!({"kitchen": 60}), "nor that 49 bought for the garden");
+    let popular = house.record("model/popular");
+    assert_eq!(popular["items"], serde_json::json!(["KETTLE"]));
+    assert_eq!(popular["groups"], serde_json::json!({"kitchen": ["KETTLE"]}));
+    let proposed = |person| house.candidates(person).unwrap_or_default();
+    assert!(people.iter().all(|person| proposed(*person).iter().all(|(item, _)| item != "TEAPOT")));
+}
+
+#[test]
 fn another_follower_goes_on_where_the_mark_lies_and_learns_again_the_next_day() {
     let (house, people) = kettles();
     house.follow(&mut Follower::new());

@@ -114,11 +114,19 @@ struct Case {
     now: At,
     n_people: u32,
     n_kettle: u32,
+    n_kitchen: u32,
 }
 
 impl Default for Case {
     fn default() -> Self {
-        Self { person: person(false), channel: ChannelKind::Email, now: noon(), n_people: 300, n_kettle: 50 }
+        Self {
+            person: person(false),
+            channel: ChannelKind::Email,
+            now: noon(),
+            n_people: 300,
+            n_kettle: 50,
+            n_kitchen: 120,
+        }
     }
 }
 
@@ -132,7 +140,7 @@ impl Case {
         let combination = Combination {
             n_people: self.n_people,
             items: [("KETTLE".into(), self.n_kettle)].into(),
-            groups: [("kitchen".into(), 120)].into(),
+            groups: [("kitchen".into(), self.n_kitchen)].into(),
         };
         let shelf = Shelf { catalogue: &catalogue, popular: &popular, combination: &combination, floor: 50 };
         let question = Question {
@@ -198,6 +206,17 @@ fn b03_a_purchase_shared_by_fewer_than_fifty_falls_to_its_group_and_then_to_what
         (ItemBasis::Popular, 60, Some(code("SPADE")))
     );
     assert!(choice.trace.why().unwrap().ends_with("We picked spade because many people buy it."));
+}
+
+#[test]
+fn b03_forty_nine_are_too_few_for_a_purchase_and_for_its_group() {
+    for (n_kettle, n_kitchen, basis) in
+        [(50, 50, ItemBasis::Purchase), (49, 50, ItemBasis::Group), (49, 49, ItemBasis::Popular)]
+    {
+        let choice = Case { n_kettle, n_kitchen, ..Case::default() }.decide(&somebody()).unwrap();
+        assert_eq!(choice.trace.basis, basis, "{n_kettle} share the purchase, {n_kitchen} its group");
+        assert!(choice.trace.shared_by >= 50, "{}", choice.trace.shared_by);
+    }
 }
 
 #[test]

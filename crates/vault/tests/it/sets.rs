@@ -161,7 +161,7 @@ fn what_memory_says_is_what_a_reopened_store_says() {
 }
 
 #[test]
-fn three_counts_name_each_drop_off_and_nothing_below_fifty_is_told() {
+fn b03_three_counts_name_each_drop_off_and_nothing_below_fifty_is_told() {
     let house = House::memory();
     for n in 0..60 {
         house.customer(&format!("yes-{n}"), 3, 100);
