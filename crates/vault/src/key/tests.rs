@@ -74,7 +74,7 @@ fn a_ring_reopens_rotates_and_forgets() {
 }
 
 #[test]
-fn a_ring_does_not_open_under_another_root_house_or_with_a_changed_byte() {
+fn d14_a_ring_does_not_open_under_another_root_house_or_with_a_changed_byte() {
     let (folder, rng) = (tempfile::tempdir().unwrap(), Seeded::new(1));
     let (root, path) = (Root::create(&folder.path().join("root"), &rng).unwrap(), folder.path().join("ring"));
     Ring::create(Some(&path), &root, &HOUSE, &rng).unwrap();
@@ -107,6 +107,26 @@ fn a_row_opens_for_its_person_in_its_house_only() {
         changed[at] ^= 1;
         assert!(PersonKey::from_row(&changed, &ring, &HOUSE, &PERSON).is_err(), "byte {at}");
     }
+}
+
+#[test]
+fn d14_each_person_and_each_class_of_theirs_has_a_key_of_its_own() {
+    let rng = Seeded::new(1);
+    let classes = [CLASS, RetentionId([5; 4])];
+    let mut keys = Vec::new();
+    for _ in [PERSON, OTHER] {
+        let mut key = PersonKey::generate(&rng);
+        for class in classes {
+            key.class_secret_or_make(class, &rng);
+        }
+        keys.push(key.core_key().bytes().to_vec());
+        keys.extend(classes.iter().map(|class| key.record_key(*class, None).unwrap().bytes().to_vec()));
+        keys.extend(key.secrets().map(|secret| secret.bytes().to_vec()));
+    }
+    let n_keys = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!((n_keys, keys.len()), (12, 12), "no two are the same");
 }
 
 #[test]

@@ -205,6 +205,38 @@ fn d10_an_erasure_within_a_day_stays_one_after_a_crash() {
 }
 
 #[test]
+fn d10_after_rotation_no_kept_copy_of_the_key_row_opens_anything() {
+    for engine in ENGINES {
+        let house = house(engine);
+        let person = house.person();
+        let inner = &house.vault.inner.house;
+        // As a backup, or a disk that remembers, would have it.
+        let copy = house.row(Keyspace::Keys, person.as_bytes());
+        house.vault.erase(person, Erasure::Now).unwrap().wait().unwrap();
+        house.settle();
+        assert!(inner.unwrap_person(&person, &copy).is_ok(), "control: a deleted row is no destroyed key");
+        house.vault.rotate().unwrap().wait().unwrap();
+        assert!(matches!(inner.unwrap_person(&person, &copy), Err(crate::VaultError::Seal)), "{engine:?}");
+        let after = house.crashed();
+        assert!(after.inner.house.unwrap_person(&person, &copy).is_err(), "{engine:?}: nor from the disk");
+    }
+}
+
+#[test]
+fn d14_what_waits_on_the_urgent_log_is_sealed() {
+    let house = house(EngineKind::Redb);
+    let person = house.person();
+    let log = || Disk::read(&house.options.data.join("urgent.log")).unwrap().unwrap();
+    let empty = log();
+    house.vault.inner.house.narrow(person, &house.answer(ConsentStatus::Withdrawn)).unwrap();
+    let waiting = log();
+    assert!(waiting.len() > empty.len(), "control: it waits there");
+    for word in ["Offers?", "offers"] {
+        assert!(!waiting.windows(word.len()).any(|bytes| bytes == word.as_bytes()), "{word}");
+    }
+}
+
+#[test]
 fn a_store_without_its_tombstones_is_not_served() {
     let house = house(EngineKind::Redb);
     let person = house.person();

@@ -61,11 +61,14 @@ fn d10_after_rotation_no_byte_of_the_persons_rows_is_left_in_any_file() {
         let house = House::over(engine);
         let person = house.customer("ada", 3, 100);
         let other = house.customer("bob", 3, 100);
-        decide(&house, decision(&house, person, 1)).unwrap();
+        let decided = decide(&house, decision(&house, person, 1)).unwrap();
+        house.vault.message_token(decided).unwrap().wait().unwrap().expect("the links of its message");
         let folder = house.folder().unwrap().to_path_buf();
         assert!(!holds(&folder, person.as_bytes()).is_empty(), "control: before, the search finds the person's rows");
         erase(&house, person, Erasure::Now);
         settle(&house);
+        let waiting = house.vault.snapshot().outbox_counts().unwrap();
+        assert!(waiting.iter().all(|(_, n)| *n == 0), "{engine:?}: nothing waits to be sent to nobody: {waiting:?}");
         let rotation = house.vault.rotate().unwrap().wait().unwrap();
         assert_eq!((rotation.version, rotation.n_rows), (2, 1));
         assert_eq!(holds(&folder, person.as_bytes()), Vec::<std::path::PathBuf>::new(), "{engine:?}");

@@ -1,7 +1,7 @@
 //! What a thief with the disk learns, and what a program beside this room can reach.
 
 use crate::fixture::{House, contains, files};
-use crate::sending::{decide, decision};
+use crate::sending::{begin, decide, decision};
 use vault::{EngineKind, Vault, VaultError};
 
 fn bytes_of(folder: &std::path::Path) -> Vec<u8> {
@@ -14,6 +14,22 @@ fn d14_a_stolen_disk_yields_no_fact() {
         let house = House::over(engine);
         let person = house.customer("ada-lovelace", 3, 100);
         decide(&house, decision(&house, person, 1)).unwrap();
+        let act = vault::StaffAct {
+            staff: "Grace Hopper".into(),
+            act: "opened_person",
+            person: Some(person),
+            reason: "asked by telephone".into(),
+            at: house.now(),
+        };
+        house.vault.staff_act(act).unwrap().wait().unwrap();
+        {
+            let snapshot = house.vault.snapshot();
+            let everybody = snapshot.permit_set(house.artefact(promise::ArtefactKind::Segment, "lapsed")).unwrap();
+            everybody.column(&model::TraitName::parse("orders_all").unwrap()).unwrap();
+        }
+        // In the middle of the night: the message waits, and says why.
+        house.clock.advance_ms(12 * 60 * 60 * 1_000);
+        begin(&house).unwrap_err();
         house
             .vault
             .put_house_record("campaign/win_back", Some(b"house-secret-value".to_vec()))
@@ -32,6 +48,9 @@ fn d14_a_stolen_disk_yields_no_fact() {
             "pick offers from",
             "house-secret-value",
             "given",
+            "Grace Hopper",
+            "asked by telephone",
+            "quiet_hours",
         ];
         for word in words {
             assert!(!contains(&bytes, word.as_bytes()), "{engine:?}: {word:?} stands in the data folder");
