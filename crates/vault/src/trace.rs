@@ -212,6 +212,9 @@ mod tests {
             let changed = trace(facts(orders, days), &[("item", other.as_str())], why).why().unwrap();
             prop_assert_ne!(changed, sentence.clone());
             prop_assert!(!sentence.contains(&in_words(&Value::Number(hidden)).unwrap()));
+            // What it names and the trace does not hold leaves no hole: there is no sentence.
+            prop_assert_eq!(trace(Vec::new(), &slots, why).why(), None);
+            prop_assert_eq!(trace(facts(orders, days), &[], why).why(), None);
         }
     }
 }

@@ -53,6 +53,15 @@ fn a29_each_mail_answers_where_the_address_came_from() {
 }
 
 #[test]
+fn d19_each_mail_leads_in_one_step_to_the_facts_behind_it() {
+    let mail = opened(&letter());
+    let page = "https://shop.example/m/0123456789abcdefghjkmnpqrs";
+    assert!(mail.html.contains(&format!("<a href=\"{page}\">Why did I get this?</a>")), "{}", mail.html);
+    let asked = mail.text.lines().skip_while(|line| !line.starts_with("Why did I get this?"));
+    assert_eq!(asked.into_iter().nth(1), Some(page), "{}", mail.text);
+}
+
+#[test]
 fn both_parts_carry_the_offer_the_why_and_every_link() {
     let mail = opened(&letter());
     let page = "https://shop.example/m/0123456789abcdefghjkmnpqrs";

@@ -1,5 +1,7 @@
 //! The outbox with a house in memory on one side and a sink on the other.
 
+mod said;
+
 use super::*;
 use crate::Recipient;
 use crate::dkim::{Algorithm, Key};
@@ -277,8 +279,6 @@ async fn a_due_message_leaves_once_signed_with_its_why_and_its_links() {
             "a red lamp is 20% off for you this week.",
             "You placed 4 orders with us, but none in the last 90 days. We picked a red lamp because you bought a blue lamp.",
             "BACK20",
-            "2 March 2026",
-            "checkout form",
         ] {
             assert!(part.contains(said), "{said} in {part}");
         }

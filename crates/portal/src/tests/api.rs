@@ -115,6 +115,9 @@ async fn d02_the_why_of_a_decision_is_what_its_person_reads() {
     let why = ask(&house, Method::GET, &path, &key, REASON, "").await;
     assert_eq!(why.status, StatusCode::OK, "{}", why.text());
     let sentence = why.json()["why"].as_str().unwrap().to_owned();
+    let of_the_trace = "You placed 1 orders with us, but none in the last 90 days. \
+                        We picked Hanging heart candle because you bought Cake stand.";
+    assert_eq!(sentence, of_the_trace, "the sentence that its trace makes");
     assert!(seen(&house.get(&format!("/m/{token}")).await.text()).contains(&sentence));
     assert_eq!(ask(&house, Method::GET, &path, "x", REASON, "").await.status, StatusCode::UNAUTHORIZED);
     let other = "/v1/decisions/dec_00000000000000000000000000/why";
