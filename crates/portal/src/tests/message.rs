@@ -96,6 +96,24 @@ async fn d17_the_way_out_has_no_more_steps_than_the_way_in() {
 }
 
 #[tokio::test]
+async fn d17_less_not_this_and_stop_hold_from_the_message_without_a_sign_in() {
+    let house = House::with_one_customer().await;
+    let (_, token) = house.message().await;
+    let page = house.get(&format!("/m/{token}")).await.text();
+    for (act, then) in [
+        ("less", "2 1 Some(1) []"),
+        ("not-this", "3 1 Some(1) [\"come_back\", \"85123A\"]"),
+        ("stop", "4 2 Some(1) [\"come_back\", \"85123A\"]"),
+    ] {
+        let path = format!("/m/{token}/{act}");
+        assert!(page.contains(&format!("action=\"{path}\"")), "{act} is on the page of the message");
+        assert_eq!(house.post(&path, "").await.status, StatusCode::OK, "{act}");
+        assert_eq!(house.state(), then, "{act}");
+    }
+    assert!(!house.may_be_written_to());
+}
+
+#[tokio::test]
 async fn less_halves_the_rate_and_undo_brings_it_back() {
     let house = House::with_one_customer().await;
     let (_, token) = house.message().await;
@@ -154,7 +172,7 @@ async fn not_this_turns_down_the_offer_and_its_item() {
 }
 
 #[tokio::test]
-async fn the_address_page_answers_when_where_for_what_and_by_which_words() {
+async fn a29_the_address_page_answers_when_where_for_what_and_by_which_words() {
     let house = House::with_one_customer().await;
     let (_, token) = house.message().await;
     let page = house.get(&format!("/m/{token}/address")).await;

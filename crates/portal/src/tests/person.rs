@@ -279,6 +279,7 @@ async fn a26_what_is_not_on_the_list_or_not_agreed_to_is_not_kept() {
     let browser = house.sign_in().await;
     let answer = house.post_as(&browser, "/privacy/me/tastes", "taste_shirt_size=enormous").await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(seen(&answer.text()).contains("this is not on our list"), "{}", seen(&answer.text()));
     assert!(copy(&house).fact("shirt_size").is_none());
     let answer = house.post_as(&browser, "/privacy/me/tastes", "taste_email=other@mail.example").await;
     assert_eq!(answer.status, StatusCode::OK, "a field that is not stated is left as it is");
@@ -332,6 +333,7 @@ fn copy(house: &House) -> PersonCopy {
 async fn d09_the_export_holds_exactly_what_the_permit_shows() {
     let house = House::with_one_customer().await;
     house.message().await;
+    house.guesses(&["85123A"]).await;
     let browser = house.sign_in().await;
     house.post_as(&browser, "/privacy/me/tastes", "taste_shirt_size=L").await;
     let taken = house.post_as(&browser, "/privacy/me/export", "").await;
@@ -353,9 +355,18 @@ async fn d09_the_export_holds_exactly_what_the_permit_shows() {
     };
     let facts: Vec<String> = permit.facts().iter().map(|fact| fact.reveal().fact.name.as_str().to_owned()).collect();
     assert_eq!(names("facts", "name"), facts);
-    for name in ["email", "shirt_size", "orders_all", "orders_90d", "days_since_order", "spent_all"] {
+    for name in ["email", "shirt_size", "orders_all", "orders_90d", "days_since_order", "spent_all", "candidates"] {
         assert!(facts.iter().any(|fact| fact == name), "{name}: {facts:?}");
     }
+    for (copied, fact) in data["facts"].as_array().unwrap().iter().zip(permit.facts()) {
+        let (name, fact) = (&copied["name"], fact.reveal());
+        assert_eq!(copied["until"].as_str().unwrap(), fact.fact.expires_at.to_string(), "{name}: its end");
+        let purposes: Vec<_> = copied["purposes"].as_array().unwrap().iter().map(|known| &known["name"]).collect();
+        assert_eq!(purposes, fact.fact.purposes.iter().map(|known| known.as_str()).collect::<Vec<_>>(), "{name}");
+        let read_by: Vec<_> = copied["read_by"].as_array().unwrap().iter().map(|read| &read["artefact"]).collect();
+        assert_eq!(read_by, fact.read_by.iter().map(|(artefact, _)| artefact.as_str()).collect::<Vec<_>>(), "{name}");
+    }
+    assert!(names("uses", "artefact").contains(&"win_back".to_owned()), "the campaign has read");
     let events: Vec<String> =
         permit.all_events(1_000).unwrap().iter().map(|event| event.reveal().event.id.to_string()).collect();
     assert_eq!(names("events", "id"), events);
@@ -376,7 +387,32 @@ async fn d09_the_export_holds_exactly_what_the_permit_shows() {
     for name in ["facts.csv", "events.csv", "event_lines.csv", "choices.csv", "messages.csv", "who_read.csv"] {
         assert!(part(name).lines().count() >= if name == "who_read.csv" { 1 } else { 2 }, "{name}");
     }
+    for (name, n_rows) in [("facts.csv", facts.len()), ("events.csv", events.len())] {
+        assert_eq!(part(name).lines().count(), n_rows + 1, "{name}: a row each under the head");
+    }
     assert!(part("receipts/keys.json").contains("keys"));
+}
+
+#[tokio::test]
+async fn d09_the_page_shows_values_guesses_sources_purposes_ends_and_readers() {
+    let house = House::with_one_customer().await;
+    house.message().await;
+    house.guesses(&["85123A"]).await;
+    let browser = house.sign_in().await;
+    let text = seen(&house.get_as(&browser, "/privacy/me").await.text());
+    let copy = copy(&house);
+    for fact in copy.facts.iter().filter(|fact| fact.origin != "inferred") {
+        for said in [&fact.label, &fact.value.in_words(), &fact.origin_words, &fact.from, &fact.used_for()] {
+            assert!(text.contains(said.as_str()), "{}: {said} in {text}", fact.name);
+        }
+        let ends = fact.until.day();
+        assert!(text.contains(&format!("Kept until{ends}")), "{}: until {ends} in {text}", fact.name);
+    }
+    for said in [ADDRESS, "£25.50", "checkout form", "These are guesses, not facts.", "Hanging heart candle"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    let (_, readers) = text.split_once("Who read your facts").unwrap();
+    assert!(readers.contains("Campaign “win back”"), "{readers}");
 }
 
 // ── erase ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
