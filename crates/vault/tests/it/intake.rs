@@ -40,6 +40,58 @@ fn b01_a_profile_holds_each_fact_with_source_time_telling_purposes_notice_contex
     }
 }
 
+/// What somebody says about themselves in an identify of the shop.
+fn says(house: &House, taste: &str) -> Outcome {
+    let fields = vec![(model::FieldName::parse("favourite_group").unwrap(), Value::Text(taste.into()))];
+    let source = model::SourceName::parse("shop").unwrap();
+    let message_key = MessageKey::Wire(taste.into());
+    house.take(vault::Intake {
+        kind: model::EventKind::Identify,
+        name: event("Identify"),
+        source,
+        trust: model::Trust::Server,
+        fields,
+        message_key,
+        ..house.order("ada", house.now(), taste)
+    })
+}
+
+#[test]
+fn a26_a_taste_that_is_not_on_the_declared_list_is_kept_from_no_door() {
+    let house = House::memory();
+    let person = house.customer("ada", 3, 100);
+    assert!(matches!(says(&house, "garden"), Outcome::Kept { .. }));
+    house.clock.advance_ms(1);
+    assert!(matches!(says(&house, "my neighbour"), Outcome::Refused { reason: OutcomeReason::NoPurpose, .. }));
+    let snapshot = house.vault.snapshot();
+    let permit = snapshot.permit(person, house.campaign()).unwrap();
+    let taste = permit.fact(&field("favourite_group")).unwrap().unwrap();
+    assert!(taste.reveal().value == Value::Text("garden".into()));
+}
+
+#[test]
+fn b01_a_fact_given_along_ends_when_its_declaration_says() {
+    for engine in ENGINES {
+        let house = House::over(engine);
+        let person = house.customer("ada", 3, 100);
+        let given_at = house.now();
+        says(&house, "garden");
+        house.customer("ada", 1, 0);
+        let house = house.reopened();
+        let ends_at = {
+            let snapshot = house.vault.snapshot();
+            let permit = snapshot.permit(person, house.portal()).unwrap();
+            let taste = permit.fact(&field("favourite_group")).unwrap().unwrap();
+            taste.reveal().expires_at
+        };
+        assert_eq!(ends_at, given_at.day().plus(730).start(), "{engine:?}: two years");
+        house.clock.set(ends_at);
+        let snapshot = house.vault.snapshot();
+        let permit = snapshot.permit(person, house.portal()).unwrap();
+        assert!(permit.fact(&field("favourite_group")).unwrap().is_none(), "{engine:?}: then it is not there");
+    }
+}
+
 #[test]
 fn no_purpose_in_force_leaves_nothing_at_all() {
     for engine in ENGINES {

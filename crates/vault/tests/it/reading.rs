@@ -65,10 +65,18 @@ fn b01_a_fact_that_names_no_declared_field_or_no_purpose_in_force_cannot_be_writ
     assert_eq!(by_campaign, RefusalReason::NotInTerms);
     house.consent(vault::Subject::Profile(person), "offers", model::ConsentStatus::Withdrawn);
     assert_eq!(write(&|_| {}), RefusalReason::Withdrawn);
+    let on_their_own_page = write(&|write| {
+        write.artefact = house.portal();
+        let fact = write.fact.as_mut().unwrap();
+        fact.name = crate::fixture::field("favourite_group");
+        fact.value = Value::Text("garden".into());
+        fact.provenance = Provenance::Provided { source: SourceName::parse("portal").unwrap() };
+    });
+    assert_eq!(on_their_own_page, RefusalReason::Withdrawn, "whoever writes it");
 }
 
 #[test]
-fn a_stated_taste_is_kept_from_the_portal_and_can_be_taken_away() {
+fn a26_a_stated_taste_is_kept_from_the_portal_and_can_be_taken_away() {
     let house = House::memory();
     let person = house.customer("ada", 3, 100);
     let name = crate::fixture::field("favourite_group");
