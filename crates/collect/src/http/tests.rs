@@ -260,6 +260,23 @@ async fn an_order_is_stored_with_the_digits_as_written_and_nothing_undeclared() 
 }
 
 #[tokio::test]
+async fn a14_an_order_and_its_refund_over_the_wire_keep_their_lines_and_cancel_out() {
+    let house = house();
+    let mut refund = order("u1", "m2");
+    refund["event"] = json!("Order Refunded");
+    for sent in [order("u1", "m1"), refund.clone(), refund] {
+        post_json(&house, "/v1/track", &house.shop, &sent).await;
+        house.clock.advance_ms(1_000);
+    }
+    let stored = events(&house, &identifier(IdentifierKind::User, "u1")).unwrap();
+    let mut lines: Vec<_> = stored.iter().flat_map(|event| &event.lines).map(|line| line.quantity).collect();
+    lines.sort_unstable();
+    assert_eq!((stored.len(), lines.as_slice()), (2, [-2, 2].as_slice()), "each once, and one takes back the other");
+    assert!(stored.iter().all(|event| event.lines[0].item.as_str() == "85123A"));
+    assert!(stored.iter().all(|event| event.lines[0].price.micros == 6_172_500));
+}
+
+#[tokio::test]
 async fn without_a_purpose_nothing_is_stored_and_the_client_is_content() {
     let house = house();
     let browser = identifier(IdentifierKind::Anonymous, "a1");

@@ -205,6 +205,19 @@ fn a14_both_whole_files_load() {
 }
 
 #[test]
+fn a14_each_item_has_its_class_and_what_no_word_places_is_guarded() {
+    let house = reviewed_house();
+    let vault = &house.state.vault;
+    let lines = [("85123A", "WHITE HANGING HEART T-LIGHT HOLDER"), ("22001", "BABY BIB"), ("22002", "XYZZY")];
+    let text: String =
+        lines.map(|(code, title)| format!("1,{code},{title},1,2011-12-01 08:00:00,2.5,13117,UK\n")).concat();
+    run(vault, format!("{HEAD}{text}").as_bytes());
+    let class = |code: &str| vault.snapshot().item(&model::ItemCode::parse(code).unwrap()).unwrap().class;
+    let classes = ["85123A", "22001", "22002"].map(class);
+    assert_eq!(classes, [model::Class::Plain, model::Class::Sensitive, model::Class::Sensitive]);
+}
+
+#[test]
 fn a14_the_shift_is_fixed_at_the_first_import() {
     let house = reviewed_house();
     let first = run(&house.state.vault, &part(SAMPLE[0])).shift.unwrap();
