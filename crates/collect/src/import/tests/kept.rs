@@ -123,6 +123,20 @@ fn a14_either_order_twice_and_after_a_stop_the_totals_are_the_same() {
 }
 
 #[test]
+fn a14_an_order_whose_lines_stand_in_two_files_keeps_them_all() {
+    let line = |code: &str, n: u32| format!("1,{code},PAPER LANTERN,{n},2011-12-01 08:00:00,2.5,13117,UK\n");
+    let first = format!("{HEAD}{}{}", line("21001", 1), line("21002", 2));
+    let second = format!("{HEAD}{}{}", line("21002", 2), line("21003", 3));
+    for [one, other] in [[&first, &second], [&second, &first]] {
+        let house = reviewed_house();
+        run(&house.state.vault, one.as_bytes());
+        let whole = totals(&run(&house.state.vault, other.as_bytes()));
+        assert_eq!((whole.0, whole.1), count(&[first.as_bytes(), second.as_bytes()]));
+        assert_eq!(whole.2, 1, "one order");
+    }
+}
+
+#[test]
 fn a14_a_crash_between_commit_and_position_doubles_nothing() {
     let file = part(SAMPLE[0]);
     let calm = reviewed_house();
