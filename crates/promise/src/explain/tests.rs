@@ -115,6 +115,18 @@ fn a_file_that_is_too_large_is_not_read() {
 }
 
 #[test]
+fn a_section_that_stands_twice_is_one_mistake() {
+    let section = "[source.till]\nkind = \"server\"\nlabel = \"Till\"\n";
+    let source = format!(
+        "{}{section}{section}[source.door]\nkind = \n",
+        crate::starter::starter(model::Day::parse("2026-01-15").unwrap())
+    );
+    let mistakes: Vec<String> = report(&source).diagnostics.into_iter().map(|one| one.label).collect();
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert_eq!(mistakes.first().map(String::as_str), Some("duplicate key"));
+}
+
+#[test]
 fn all_mistakes_of_a_file_are_reported_at_once() {
     let source = with(
         "[field.due_month]\ntype = \"number\"\nfrom = \"checkout form\"\nfor = [\"ofers\"]\nkeep = \"forever\"\n\

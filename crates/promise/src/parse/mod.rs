@@ -63,10 +63,17 @@ fn read_file(text: &str, findings: &mut Findings<'_>) -> Option<Promise> {
 
 fn toml<'t>(text: &'t str, findings: &mut Findings<'_>) -> Option<toml::Spanned<DeTable<'t>>> {
     let (document, mistakes) = DeTable::parse_recoverable(text);
+    let mut before = None;
     for mistake in &mistakes {
         let span = mistake.span().unwrap_or(0..1);
         let message = mistake.message().replace('\n', "; ");
-        findings.error("FL001", span, "this is not TOML".to_owned(), message);
+        let line = text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
+        // A section that stands twice is one mistake, and not one more for each of its lines.
+        let goes_on =
+            before.replace((line, message.clone())).is_some_and(|(above, same)| above + 1 == line && same == message);
+        if !goes_on {
+            findings.error("FL001", span, "this is not TOML".to_owned(), message);
+        }
     }
     mistakes.is_empty().then_some(document)
 }
