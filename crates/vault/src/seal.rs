@@ -13,7 +13,8 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use model::{HouseId, ProfileId, Rng};
 use promise::RetentionId;
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use zstd::zstd_safe::CParameter;
 
 /// Bytes of a nonce and of a tag.
 pub(crate) const NONCE_BYTES: usize = 12;
@@ -27,11 +28,19 @@ const AES_256_GCM_SIV_ID: u8 = 1;
 const HEAD_BYTES: usize = 1 + 4 + 1 + NONCE_BYTES;
 
 const CODEC_PLAIN: u8 = 0;
+/// zstd without a dictionary: read for ever, not written any more.
 const CODEC_ZSTD: u8 = 1;
+/// zstd with [`DICTIONARY`].
+const CODEC_ZSTD_DICTIONARY: u8 = 2;
 const ZSTD_LEVEL: i32 = 1;
 
-/// Below this, zstd's own frame costs more than it saves.
-const COMPRESS_BYTES_MIN: usize = 48;
+/// What records of any shop have in common, learned from made-up ones (`seal/dictionary.rs`). Never changed: another one
+/// would be another codec.
+static DICTIONARY: &[u8] = include_bytes!("../../../formats/dictionary-1.zstd");
+static TO_COMPRESS: LazyLock<zstd::dict::EncoderDictionary<'static>> =
+    LazyLock::new(|| zstd::dict::EncoderDictionary::copy(DICTIONARY, ZSTD_LEVEL));
+static TO_DECOMPRESS: LazyLock<zstd::dict::DecoderDictionary<'static>> =
+    LazyLock::new(|| zstd::dict::DecoderDictionary::copy(DICTIONARY));
 
 /// Sizes that show on the disk; above the last, multiples of it.
 const BUCKETS: [usize; 6] = [32, 64, 128, 256, 512, 1_024];
@@ -239,17 +248,25 @@ thread_local! {
     /// A zstd context is dear to make, and each thread seals many records.
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    static WITHOUT_DICTIONARY: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 fn pack(plain: &[u8]) -> Vec<u8> {
-    let compressed = (plain.len() >= COMPRESS_BYTES_MIN).then(|| compress(plain)).flatten();
-    let mut out = match compressed {
-        Some(bytes) if bytes.len() + 4 < plain.len() => {
-            let n_bytes = u32::try_from(plain.len()).unwrap_or(u32::MAX);
-            [[CODEC_ZSTD].as_slice(), &n_bytes.to_be_bytes(), &bytes].concat()
+    // Codec and end marker; what lands in the same bucket either way is left as it is.
+    let as_it_is = bucket(plain.len() + 2);
+    let compressed = (as_it_is > BUCKETS[0]).then(|| compress(plain)).flatten();
+    let mut out = Vec::with_capacity(as_it_is);
+    match compressed {
+        Some(bytes) if bucket(bytes.len() + 6) < as_it_is => {
+            out.push(CODEC_ZSTD_DICTIONARY);
+            out.extend_from_slice(&u32::try_from(plain.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(&bytes);
         }
-        _ => [[CODEC_PLAIN].as_slice(), plain].concat(),
-    };
+        _ => {
+            out.push(CODEC_PLAIN);
+            out.extend_from_slice(plain);
+        }
+    }
     out.push(0x80);
     out.resize(bucket(out.len()), 0);
     out
@@ -260,10 +277,10 @@ fn unpack(content: &[u8]) -> Result<Vec<u8>, VaultError> {
     let (codec, rest) = content.get(..end).and_then(<[u8]>::split_first).ok_or(VaultError::Seal)?;
     match *codec {
         CODEC_PLAIN => Ok(rest.to_vec()),
-        CODEC_ZSTD => {
+        CODEC_ZSTD | CODEC_ZSTD_DICTIONARY => {
             let (n_bytes, rest) = rest.split_first_chunk::<4>().ok_or(VaultError::Seal)?;
             let n_bytes = usize::try_from(u32::from_be_bytes(*n_bytes)).unwrap_or(usize::MAX);
-            let plain = (n_bytes <= PLAIN_BYTES_MAX).then(|| decompress(rest, n_bytes)).flatten();
+            let plain = (n_bytes <= PLAIN_BYTES_MAX).then(|| decompress(*codec, rest, n_bytes)).flatten();
             plain.filter(|plain| plain.len() == n_bytes).ok_or(VaultError::Seal)
         }
         _ => Err(VaultError::Seal),
@@ -278,22 +295,32 @@ fn bucket(n_bytes: usize) -> usize {
 fn compress(plain: &[u8]) -> Option<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|held| {
         if held.is_none() {
-            let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok()?;
-            compressor.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false)).ok()?;
+            let mut compressor = zstd::bulk::Compressor::with_prepared_dictionary(&TO_COMPRESS).ok()?;
+            // Size and dictionary stand before the frame already.
+            for flag in [CParameter::ContentSizeFlag(false), CParameter::DictIdFlag(false)] {
+                compressor.set_parameter(flag).ok()?;
+            }
             *held = Some(compressor);
         }
         held.as_mut()?.compress(plain).ok()
     })
 }
 
-fn decompress(bytes: &[u8], n_bytes: usize) -> Option<Vec<u8>> {
-    DECOMPRESSOR.with_borrow_mut(|held| {
+fn decompress(codec: u8, bytes: &[u8], n_bytes: usize) -> Option<Vec<u8>> {
+    let with = |held: &mut Option<_>, make: fn() -> std::io::Result<zstd::bulk::Decompressor<'static>>| {
         if held.is_none() {
-            *held = zstd::bulk::Decompressor::new().ok();
+            *held = make().ok();
         }
         held.as_mut()?.decompress(bytes, n_bytes).ok()
-    })
+    };
+    match codec {
+        CODEC_ZSTD => WITHOUT_DICTIONARY.with_borrow_mut(|held| with(held, zstd::bulk::Decompressor::new)),
+        _ => DECOMPRESSOR
+            .with_borrow_mut(|held| with(held, || zstd::bulk::Decompressor::with_prepared_dictionary(&TO_DECOMPRESS))),
+    }
 }
 
+#[cfg(test)]
+mod dictionary;
 #[cfg(test)]
 mod tests;

@@ -68,8 +68,9 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 8] = [
+const VECTORS: [(&str, Check, Write); 9] = [
     ("envelope-1.json", check_envelope, write_envelope),
+    ("envelope-2.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
     ("key-ring-1.json", check_ring, write_ring),
     ("recovery-1.json", check_recovery, write_recovery),
@@ -123,7 +124,7 @@ fn write_envelope() -> Value {
         .collect();
     json!({ "about": "format u8 (1), epoch u32, algorithm u8 (1 = AES-256-GCM-SIV), nonce 12, ciphertext and tag; associated \
             data: format, algorithm, epoch, house 16, profile 16, class 4, kind u8, id; inside: codec u8 (0 plain, 1 length \
-            u32 and zstd), content, 0x80, zeros up to 32, 64, 128, 256, 512, 1024 or a multiple of 1024. Numbers big-endian.",
+            u32 and zstd, 2 the same with the dictionary dictionary-1.zstd), content, 0x80, zeros up to 32, 64, 128, 256, 512, 1024 or a multiple of 1024. Numbers big-endian.",
             "cases": cases })
 }
 
@@ -162,7 +163,7 @@ fn check_derivation(value: &Value) {
     let person = PersonKey::from_plain(&plain).unwrap();
     assert_eq!(person.core_key().bytes().to_vec(), bytes(&value["core_key"]));
     assert_eq!(
-        person.record_key(CLASS, Some(&array(&value["day_secret"]))).unwrap().bytes().to_vec(),
+        person.day_key(CLASS, &array(&value["day_secret"])).unwrap().bytes().to_vec(),
         bytes(&value["record_key_of_day"])
     );
 }
@@ -186,7 +187,7 @@ fn write_ring() -> Value {
             "root_check": hex(root.check_value(&HOUSE)), "file": hex(Disk::read(&path).unwrap().unwrap()),
             "versions": [1, 2], "person": hex(PERSON.as_bytes()), "person_row": hex(row),
             "core_key": hex(person.core_key().bytes()), "class": hex(CLASS.0),
-            "class_key": hex(person.record_key(CLASS, None).unwrap().bytes()), "day_row_key": hex(day_key),
+            "class_key": hex(person.record_key(CLASS).unwrap().bytes()), "day_row_key": hex(day_key),
             "day_row": hex(day_row), "day_secret": hex(day), "blind_of_email_a": hex(keys.blind("email", "a")),
             "left_of_email_a": hex(keys.left_token("email", "a")), "receipt_kid": keys.receipt.kid(),
             "review_kid": keys.review.kid() })
@@ -201,7 +202,7 @@ fn check_ring(value: &Value) {
     let opened = PersonKey::from_row(&bytes(&value["person_row"]), &ring, &house, &person).unwrap();
     let class = RetentionId(array(&value["class"]));
     assert_eq!(opened.core_key().bytes().to_vec(), bytes(&value["core_key"]));
-    assert_eq!(opened.record_key(class, None).unwrap().bytes().to_vec(), bytes(&value["class_key"]));
+    assert_eq!(opened.record_key(class).unwrap().bytes().to_vec(), bytes(&value["class_key"]));
     let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
     let row = Op::Put(engine::Keyspace::Keys, bytes(&value["day_row_key"]), bytes(&value["day_row"]));
     engine.commit(vec![row]).unwrap();
