@@ -115,6 +115,8 @@ pub struct Retention {
     pub keep_days: i32,
     /// From when.
     pub since: Since,
+    /// Short stable id: the first four bytes of the SHA-256 of the canonical text.
+    pub(crate) id: RetentionId,
 }
 
 /// What starts a retention clock.

@@ -84,13 +84,19 @@ impl Promise {
 }
 
 impl Retention {
+    pub(crate) fn new(purposes: Vec<PurposeName>, keep_days: i32, since: Since) -> Self {
+        let mut retention = Self { purposes, keep_days, since, id: RetentionId([0; 4]) };
+        let mut out = Canonical::new("retention");
+        retention.write(&mut out);
+        let [a, b, c, d, ..] = hash(&out.into_bytes());
+        retention.id = RetentionId([a, b, c, d]);
+        retention
+    }
+
     /// Short stable id: the first four bytes of the SHA-256 of the canonical text.
     #[must_use]
-    pub fn id(&self) -> RetentionId {
-        let mut out = Canonical::new("retention");
-        self.write(&mut out);
-        let [a, b, c, d, ..] = hash(&out.into_bytes());
-        RetentionId([a, b, c, d])
+    pub const fn id(&self) -> RetentionId {
+        self.id
     }
 
     /// When something received (or, for clocks of the latest event, last refreshed) at an instant stops to exist:

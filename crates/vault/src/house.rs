@@ -371,6 +371,11 @@ impl House {
         lock(&self.leaving).values().copied().collect()
     }
 
+    /// Whether rows of somebody who was erased still have to go.
+    pub(crate) fn is_anybody_leaving(&self) -> bool {
+        !lock(&self.leaving).is_empty()
+    }
+
     /// Since when a profile is leaving; `None` = it is not, or its rows are gone.
     pub(crate) fn leaving_since(&self, id: &ProfileId) -> Option<At> {
         lock(&self.leaving).get(id).map(|leaving| leaving.at)
@@ -391,6 +396,10 @@ impl House {
 
     /// Whether a profile was erased: nothing of it is read or written any more.
     pub(crate) fn is_erased(&self, id: &ProfileId) -> bool {
+        // An erasure takes a profile out of memory under its own lock: whoever is still there is not erased yet.
+        if self.generation().state.number(id).is_some() {
+            return false;
+        }
         // One lock after the other: an erasure takes them in the other order.
         let is_leaving = lock(&self.leaving).contains_key(id);
         is_leaving || self.urgent().tombstones.contains(id)
@@ -677,11 +686,11 @@ impl House {
         let mut next: Option<Day> = None;
         for class in &self.bucket_classes {
             let Some(retention) = promise.retention_classes().get(class) else { continue };
-            let core = open.core.clone();
-            let first = retention::first_day(retention, &core, today);
             let mut buckets = open.class(self, rows, *class)?.buckets(projection.columns());
+            let first = retention::first_day(retention, &open.core, today);
             buckets.retain(|bucket| bucket.day >= first);
-            let ends = buckets.iter().map(|bucket| retention::last_day(retention, &core, bucket.day).plus(1)).min();
+            let ends =
+                buckets.iter().map(|bucket| retention::last_day(retention, &open.core, bucket.day).plus(1)).min();
             next = [next, ends].into_iter().flatten().min();
             all.extend(buckets);
         }
@@ -699,18 +708,31 @@ impl House {
         }
     }
 
-    /// What it takes to write to a person, for memory.
-    pub(crate) fn reach(&self, open: &mut Open, rows: &dyn EngineSnapshot) -> Result<Reach, VaultError> {
+    /// What it takes to write to a person, for memory. A record that nobody opened is not opened for this, when memory has
+    /// its address already: that one ends later if its clock moved on, and never sooner.
+    pub(crate) fn reach(
+        &self,
+        open: &mut Open,
+        rows: &dyn EngineSnapshot,
+        known: Option<&Reach>,
+    ) -> Result<Reach, VaultError> {
         let promise = Arc::clone(&self.household.promise);
         let mut address_until = None;
-        for field in promise.fields.values().filter(|field| field.kind == model::Kind::Email) {
-            let core = open.core.clone();
+        let fields: Vec<_> = promise.fields.values().filter(|field| field.kind == model::Kind::Email).collect();
+        for field in &fields {
+            if let (Some(known), [_]) = (known, fields.as_slice())
+                && !open.has_class(field.retention.id())
+            {
+                address_until =
+                    known.address_until.map(|until| retention::moved_on(&field.retention, &open.core, until));
+                continue;
+            }
             let record = open.class(self, rows, field.retention.id())?;
             let name = model::FactName::Field(field.name.clone());
             let Some(form) = record.facts.iter().find(|form| form.is(&name)) else { continue };
             let fact = form.fact()?;
             if fact.told_at.is_some() {
-                address_until = Some(retention::of_stored(&promise, &core, &fact)).max(address_until);
+                address_until = Some(retention::of_stored(&promise, &open.core, &fact)).max(address_until);
             }
         }
         Ok(Reach {

@@ -5,19 +5,19 @@
 //!
 //! Deliberately not: normalising (an address is lower-cased and trimmed at the door).
 
-use crate::key::{HouseKeys, mac};
+use crate::key::HouseKeys;
 
 impl HouseKeys {
     /// Key of the blind index for an identity of a kind ("email", "user_id").
     pub(crate) fn blind(&self, kind: &str, value: &str) -> [u8; 16] {
         let [head @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
-            mac(self.index(), &[kind.as_bytes(), value.as_bytes()]);
+            self.index().mac(&[kind.as_bytes(), value.as_bytes()]);
         head
     }
 
     /// Token by which an erased person's identity is recognised when an old list comes back.
     pub(crate) fn left_token(&self, kind: &str, value: &str) -> [u8; 32] {
-        mac(self.left(), &[kind.as_bytes(), value.as_bytes()])
+        self.left().mac(&[kind.as_bytes(), value.as_bytes()])
     }
 }
 

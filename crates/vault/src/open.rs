@@ -199,7 +199,7 @@ fn load_person(
 ) -> Result<Option<(Person, Values)>, VaultError> {
     let Some(mut open) = Open::load(house, store, id)? else { return Ok(None) };
     let values = house.values(&mut open, store, today)?;
-    let reach = house.reach(&mut open, store)?;
+    let reach = house.reach(&mut open, store, None)?;
     Ok(Some((in_memory(&open, reach)?, values)))
 }
 

@@ -67,7 +67,7 @@ impl Open {
         let sealed = rows.get(Keyspace::Profiles, &class_key(id, CORE))?;
         let sealed = sealed.ok_or_else(|| damaged("profiles", "a key without its core record"))?;
         let place = Place { house: &house.id, profile: id, class: CORE, kind: RecordKind::Person, id: &[] };
-        let core: CoreForm = format::decode("profiles", &seal::open(&key.core_key(), &place, &sealed)?)?;
+        let core: CoreForm = format::decode("profiles", &seal::open(key.core_key(), &place, &sealed)?)?;
         let (before, classes, changed) = (core.clone(), BTreeMap::new(), BTreeSet::new());
         Ok(Some(Self {
             id: *id,
@@ -80,6 +80,11 @@ impl Open {
             folded: false,
             is_new: false,
         }))
+    }
+
+    /// Whether the record of a class was opened.
+    pub(crate) fn has_class(&self, class: RetentionId) -> bool {
+        self.classes.contains_key(&class)
     }
 
     /// The facts and buckets of a class; empty when there is none.
@@ -102,12 +107,12 @@ impl Open {
         rows: &(impl Rows + ?Sized),
         class: RetentionId,
     ) -> Result<ClassForm, VaultError> {
-        let Some(key) = self.key.record_key(class, None) else { return Ok(ClassForm::default()) };
+        let Some(key) = self.key.record_key(class) else { return Ok(ClassForm::default()) };
         let Some(sealed) = rows.get(Keyspace::Profiles, &class_key(&self.id, class))? else {
             return Ok(ClassForm::default());
         };
         let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Profile, id: &[] };
-        format::decode("profiles", &seal::open(&key, &place, &sealed)?)
+        format::decode("profiles", &seal::open(key, &place, &sealed)?)
     }
 
     /// Takes a class away altogether: its secret, its facts and buckets.
@@ -122,15 +127,15 @@ impl Open {
     /// The sealed core record.
     pub(crate) fn seal_core(&self, house: &House) -> Result<Vec<u8>, VaultError> {
         let place = Place { house: &house.id, profile: &self.id, class: CORE, kind: RecordKind::Person, id: &[] };
-        house.seal(&self.key.core_key(), &place, &format::encode(&self.core))
+        house.seal(self.key.core_key(), &place, &format::encode(&self.core))
     }
 
     /// A sealed class record; `None` = nothing is left in it.
     pub(crate) fn seal_class(&self, house: &House, class: RetentionId) -> Result<Option<Vec<u8>>, VaultError> {
         let Some(form) = self.classes.get(&class).filter(|form| !form.is_empty()) else { return Ok(None) };
-        let key = self.key.record_key(class, None).ok_or(VaultError::Seal)?;
+        let key = self.key.record_key(class).ok_or(VaultError::Seal)?;
         let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Profile, id: &[] };
-        house.seal(&key, &place, &format::encode(form)).map(Some)
+        house.seal(key, &place, &format::encode(form)).map(Some)
     }
 
     /// Makes the secret of a class, when there is none.
@@ -148,16 +153,17 @@ impl Open {
         retention: &Retention,
         kept_since: At,
         day_secret: Option<&[u8; 32]>,
-        form: &EventForm,
+        plain: &[u8],
         key: &[u8],
     ) -> Result<Vec<u8>, VaultError> {
         let class = retention.id();
-        let record_key = self.key.record_key(class, day_secret).ok_or(VaultError::Seal)?;
+        let day_key = day_secret.and_then(|day| self.key.day_key(class, day));
+        let key_of = if day_secret.is_some() { day_key.as_ref() } else { self.key.record_key(class) };
         let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Event, id: tail(key) };
         let day = retention::secret_day(retention, kept_since).map_or(NO_DAY, Day::number);
         let mut row = Vec::from(class.0);
         row.extend(day.to_be_bytes());
-        row.extend(house.seal(&record_key, &place, &format::encode(form))?);
+        row.extend(house.seal(key_of.ok_or(VaultError::Seal)?, &place, plain)?);
         Ok(row)
     }
 
@@ -174,9 +180,11 @@ impl Open {
             Some(None) => return Ok(None),
             Some(Some(secret)) => Some(secret),
         };
-        let Some(record_key) = self.key.record_key(class, secret.as_ref()) else { return Ok(None) };
+        let day_key = secret.as_ref().and_then(|day| self.key.day_key(class, day));
+        let key_of = if secret.is_some() { day_key.as_ref() } else { self.key.record_key(class) };
+        let Some(record_key) = key_of else { return Ok(None) };
         let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Event, id: tail(key) };
-        let form: EventForm = format::decode("events", &seal::open(&record_key, &place, sealed)?)?;
+        let form: EventForm = format::decode("events", &seal::open(record_key, &place, sealed)?)?;
         let event = form.event(self.id)?;
         let not_for = format::purposes(&form.not_for)?;
         let kept_since = kept_since(&event);
@@ -192,7 +200,7 @@ impl Open {
         plain: &[u8],
     ) -> Result<Vec<u8>, VaultError> {
         let place = Place { house: &house.id, profile: &self.id, class: CORE, kind, id };
-        house.seal(&self.key.core_key(), &place, plain)
+        house.seal(self.key.core_key(), &place, plain)
     }
 
     pub(crate) fn open_own(
@@ -203,7 +211,7 @@ impl Open {
         sealed: &[u8],
     ) -> Result<Vec<u8>, VaultError> {
         let place = Place { house: &house.id, profile: &self.id, class: CORE, kind, id };
-        seal::open(&self.key.core_key(), &place, sealed)
+        seal::open(self.key.core_key(), &place, sealed)
     }
 
     /// The newest ledger entry about a purpose.

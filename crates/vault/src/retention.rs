@@ -53,6 +53,17 @@ pub(crate) fn expires_at(retention: &Retention, core: &CoreForm, kept_since: At)
     }
 }
 
+/// When something that was to end at an instant ends, now that its clock may have moved on.
+pub(crate) fn moved_on(retention: &Retention, core: &CoreForm, until: At) -> At {
+    match &retention.since {
+        Since::Receipt => until,
+        Since::Last(event) => {
+            let last = core.last.get(event.as_str()).map(|ms| retention.expires_at(At::from_ms(*ms)));
+            last.map_or(until, |last| last.max(until))
+        }
+    }
+}
+
 /// When a stored fact stops to exist: as written, unless its clock has moved since, or its declaration is gone.
 pub(crate) fn of_stored(promise: &Promise, core: &CoreForm, fact: &Fact) -> At {
     match of_fact(promise, &fact.name) {

@@ -11,7 +11,7 @@
 use crate::VaultError;
 use crate::disk::Disk;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
-use crate::key::{HouseKeys, Secret, mac};
+use crate::key::{HouseKeys, MacKey};
 use crate::record::Erasure;
 use model::{At, ProfileId, RequestId};
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ const NOTE: &[u8] = b"\0tombstones";
 pub(crate) struct Tombstones {
     /// `None` in memory.
     file: Option<(PathBuf, File)>,
-    key: Secret,
+    key: MacKey,
     tokens: HashMap<[u8; 32], (At, Erasure)>,
     epoch: u64,
     mac: [u8; 32],
@@ -90,7 +90,7 @@ impl Tombstones {
 
     /// The request under which a profile is erased: the same after a crash, so that a receipt finds it on record.
     pub(crate) fn request(&self, profile: &ProfileId, at: At) -> RequestId {
-        let mac = mac(&self.key, &[b"request", profile.as_bytes(), &at.ms().to_be_bytes()]);
+        let mac = self.key.mac(&[b"request", profile.as_bytes(), &at.ms().to_be_bytes()]);
         RequestId::from_bytes(*mac.first_chunk().unwrap_or(&[0; 16]))
     }
 
@@ -120,7 +120,7 @@ impl Tombstones {
     }
 
     fn token(&self, profile: &ProfileId) -> [u8; 32] {
-        mac(&self.key, &[b"profile", profile.as_bytes()])
+        self.key.mac(&[b"profile", profile.as_bytes()])
     }
 
     fn entry(&self, token: &[u8; 32], at: At, how: Erasure) -> Vec<u8> {
@@ -133,7 +133,7 @@ impl Tombstones {
             };
         }
         let mut entry = [token.as_slice(), &at.ms().to_be_bytes(), &epoch].concat();
-        let mac = mac(&self.key, &[b"entry", &self.mac, &entry]);
+        let mac = self.key.mac(&[b"entry", &self.mac, &entry]);
         entry.extend_from_slice(&mac);
         entry
     }

@@ -139,7 +139,7 @@ impl Draft<'_, '_, '_> {
         let purposes = self.purposes_of(section);
         let keep_days = keep(section, self.findings);
         let since = self.since(section);
-        Some(Retention { purposes: purposes?, keep_days: keep_days?, since: since? })
+        Some(Retention::new(purposes?, keep_days?, since?))
     }
 
     /// `for = ["orders", "offers"]`, sorted, each declared.

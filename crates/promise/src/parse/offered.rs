@@ -442,7 +442,7 @@ pub(super) fn candidates(
     let rests_on: Vec<&EventPlan> = events.values().filter(rests_on).collect();
     let shortest = rests_on.iter().map(|event| &event.retention).min_by_key(|retention| retention.keep_days)?;
     let purposes: Vec<PurposeName> = purposes.into_iter().collect();
-    let retention = Retention { purposes: purposes.clone(), ..shortest.clone() };
+    let retention = Retention::new(purposes.clone(), shortest.keep_days, shortest.since.clone());
     Some(CandidatesPlan { purposes, events: rests_on.iter().map(|event| event.name.clone()).collect(), retention })
 }
 

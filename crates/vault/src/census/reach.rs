@@ -310,11 +310,10 @@ impl Census {
         }
         let mut keys = Vec::new();
         for person in persons {
-            keys.push((None, person.core_key()));
+            keys.push((None, person.core_key().clone()));
             for class in person.classes() {
-                let of_days =
-                    days.get(&class).into_iter().flatten().map(|day| person.record_key(class, Some(day.bytes())));
-                let all = std::iter::once(person.record_key(class, None)).chain(of_days);
+                let of_days = days.get(&class).into_iter().flatten().map(|day| person.day_key(class, day.bytes()));
+                let all = std::iter::once(person.record_key(class).cloned()).chain(of_days);
                 keys.extend(all.flatten().map(|key| (Some(class), key)));
             }
         }

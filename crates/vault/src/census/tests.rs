@@ -242,10 +242,10 @@ impl House {
             ops.push(Op::Put(Keyspace::Keys, person.as_bytes().to_vec(), row));
             let day = days.get(OFFERS, Day::from_number(17));
             let records = [
-                (Keyspace::Profiles, RecordKind::Person, RetentionId([0; 4]), key.core_key(), WORDS[0].1),
-                (Keyspace::Profiles, RecordKind::Profile, ORDERS, key.record_key(ORDERS, None).unwrap(), WORDS[2].1),
-                (Keyspace::Events, RecordKind::Event, ORDERS, key.record_key(ORDERS, None).unwrap(), WORDS[1].1),
-                (Keyspace::Events, RecordKind::Event, OFFERS, key.record_key(OFFERS, day).unwrap(), WORDS[3].1),
+                (Keyspace::Profiles, RecordKind::Person, RetentionId([0; 4]), key.core_key().clone(), WORDS[0].1),
+                (Keyspace::Profiles, RecordKind::Profile, ORDERS, key.record_key(ORDERS).unwrap().clone(), WORDS[2].1),
+                (Keyspace::Events, RecordKind::Event, ORDERS, key.record_key(ORDERS).unwrap().clone(), WORDS[1].1),
+                (Keyspace::Events, RecordKind::Event, OFFERS, key.day_key(OFFERS, day.unwrap()).unwrap(), WORDS[3].1),
             ];
             for (n, (keyspace, kind, class, record_key, words)) in records.iter().enumerate() {
                 let id = if *keyspace == Keyspace::Events { vec![u8::try_from(n).unwrap(); 24] } else { Vec::new() };

@@ -31,7 +31,7 @@ pub(crate) struct Batch<'h> {
     pub store: Arc<dyn EngineSnapshot>,
     pub now: At,
     pub number: u64,
-    rows: BTreeMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
+    rows: BTreeMap<Keyspace, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     ops: Vec<Op>,
     people: BTreeMap<ProfileId, Open>,
     leaves: Vec<LogLeaf>,
@@ -47,7 +47,7 @@ pub(crate) struct Batch<'h> {
 /// The rows of a batch over the store: what commands read.
 impl Rows for Batch<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
-        match self.rows.get(&(keyspace, key.to_vec())) {
+        match self.rows.get(&keyspace).and_then(|rows| rows.get(key)) {
             Some(row) => Ok(row.clone()),
             None => self.store.get(keyspace, key),
         }
@@ -170,11 +170,11 @@ impl<'h> Batch<'h> {
     // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     pub(crate) fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
-        self.rows.insert((keyspace, key), Some(value));
+        self.rows.entry(keyspace).or_default().insert(key, Some(value));
     }
 
     pub(crate) fn delete(&mut self, keyspace: Keyspace, key: Vec<u8>) {
-        self.rows.insert((keyspace, key), None);
+        self.rows.entry(keyspace).or_default().insert(key, None);
     }
 
     /// Ops made by the floor (day secrets).
@@ -330,10 +330,12 @@ impl<'h> Batch<'h> {
             }
         }
         let mut ops = self.ops;
-        ops.extend(self.rows.into_iter().map(|((keyspace, key), row)| match row {
-            Some(value) => Op::Put(keyspace, key, value),
-            None => Op::Delete(keyspace, key),
-        }));
+        for (keyspace, rows) in self.rows {
+            ops.extend(rows.into_iter().map(|(key, row)| match row {
+                Some(value) => Op::Put(keyspace, key, value),
+                None => Op::Delete(keyspace, key),
+            }));
+        }
         if ops.is_empty() && self.leaves.is_empty() {
             // Wishes of somebody who was erased change nothing, and leave the log all the same.
             let written: Vec<u64> = self.drained.iter().map(|(seq, _)| *seq).collect();
@@ -372,7 +374,9 @@ impl<'h> Batch<'h> {
         let row = open.seal_core(house)?;
         self.put(Keyspace::Profiles, person::class_key(&open.id, CORE), row);
         let values = if open.folded { Some(house.values(&mut open, &*self.store, self.now.day())?) } else { None };
-        let reach = house.reach(&mut open, &*self.store)?;
+        let generation = house.generation();
+        let known = generation.state.person(&open.id).map(|person| &person.reach);
+        let reach = house.reach(&mut open, &*self.store, known)?;
         Ok(Change { person: in_memory(&open, reach)?, values, is_new: open.is_new })
     }
 }

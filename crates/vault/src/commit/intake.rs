@@ -132,6 +132,9 @@ impl Batch<'_> {
     pub(crate) fn left(&self, identifier: &Identifier) -> Result<Option<LeftForm>, VaultError> {
         let row = crate::person::Rows::get(self, Keyspace::House, &self.house.left_row(identifier))?;
         let left: Option<LeftForm> = row.map(|row| format::decode("house", &row)).transpose()?;
+        if !self.house.is_anybody_leaving() {
+            return Ok(left);
+        }
         let Some(id) = self.find_row(identifier)? else { return Ok(left) };
         let Some(since) = self.house.leaving_since(&id) else { return Ok(left) };
         let restrained = self.leaving(&id)?.is_some_and(|open| open.core.restrained);
@@ -301,7 +304,12 @@ impl Batch<'_> {
     ) -> Result<Outcome, VaultError> {
         let house = self.house;
         let key = person::event_key(&open.id, event.occurred_at, event.id);
-        let before = match crate::person::Rows::get(self, Keyspace::Events, &key)? {
+        // Only a history can meet its earlier form: over the wire each event has a fresh id.
+        let earlier = match event.trust {
+            Trust::Import => crate::person::Rows::get(self, Keyspace::Events, &key)?,
+            Trust::Browser | Trust::Server => None,
+        };
+        let before = match earlier {
             Some(row) => open.open_event(house, &key, &row)?,
             None => None,
         };
@@ -312,8 +320,8 @@ impl Batch<'_> {
                 return Ok(Outcome::Repeated);
             }
         }
-        let form = EventForm::of(&event, not_for);
-        if format::encode(&form).len() > EVENT_BYTES_MAX {
+        let plain = format::encode(&EventForm::of(&event, not_for));
+        if plain.len() > EVENT_BYTES_MAX {
             return Ok(refused(OutcomeReason::TooLarge));
         }
         let class = plan.retention.id();
@@ -324,7 +332,7 @@ impl Batch<'_> {
             Some(day) => Some(house.day_secret_or_make(class, day, self.ops())?),
             None => None,
         };
-        let row = open.seal_event(house, &plan.retention, kept_since, secret.as_ref(), &form, &key)?;
+        let row = open.seal_event(house, &plan.retention, kept_since, secret.as_ref(), &plain, &key)?;
         self.put(Keyspace::Events, key, row);
         let first = retention::first_day(&plan.retention, &open.core, self.now.day());
         let before = before.filter(|before| !house.is_kept_out(&before.event.name, &before.not_for));

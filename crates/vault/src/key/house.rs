@@ -3,7 +3,7 @@
 //!
 //! Deliberately not: rotated with the key-encryption key. They protect look-ups and proofs, not what people entrusted.
 
-use super::{RecordKey, Secret, mac};
+use super::{MacKey, RecordKey, Secret};
 use crate::VaultError;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -14,11 +14,11 @@ use model::HouseId;
 /// What a house signs and looks things up with.
 pub(crate) struct HouseKeys {
     /// Identities → blind index.
-    index: Secret,
+    index: MacKey,
     /// Identifiers of people who left.
-    left: Secret,
-    token: Secret,
-    tombstone: Secret,
+    left: MacKey,
+    token: MacKey,
+    tombstone: MacKey,
     /// Seals house records.
     pub(crate) house_record: RecordKey,
     /// Seals entries of the urgent log.
@@ -33,10 +33,10 @@ impl HouseKeys {
     pub(super) fn derive(house_secret: &Secret, house: &HouseId) -> Result<Self, VaultError> {
         let key = |name: &str| house_secret.derive(house.as_bytes(), name.as_bytes());
         Ok(Self {
-            index: key("index"),
-            left: key("left"),
-            token: key("token"),
-            tombstone: key("tombstone"),
+            index: MacKey::new(&key("index")),
+            left: MacKey::new(&key("left")),
+            token: MacKey::new(&key("token")),
+            tombstone: MacKey::new(&key("tombstone")),
             house_record: key("house record"),
             urgent: key("urgent"),
             review: Signer::new(&key("review"))?,
@@ -46,21 +46,21 @@ impl HouseKeys {
 
     /// Keyed token of a secret (source keys, links, sessions): what is stored in its place.
     pub(crate) fn token(&self, label: &str, secret: &str) -> [u8; 32] {
-        mac(&self.token, &[label.as_bytes(), secret.as_bytes()])
+        self.token.mac(&[label.as_bytes(), secret.as_bytes()])
     }
 
     /// The key of the blind index.
-    pub(crate) fn index(&self) -> &Secret {
+    pub(crate) fn index(&self) -> &MacKey {
         &self.index
     }
 
     /// The key of the tokens of those who left.
-    pub(crate) fn left(&self) -> &Secret {
+    pub(crate) fn left(&self) -> &MacKey {
         &self.left
     }
 
     /// The key of the tombstone file.
-    pub(crate) fn tombstone(&self) -> &Secret {
+    pub(crate) fn tombstone(&self) -> &MacKey {
         &self.tombstone
     }
 }

@@ -20,6 +20,7 @@ pub(crate) use root::Root;
 
 use aws_lc_rs::hmac;
 use model::Rng;
+use std::sync::LazyLock;
 
 /// Bytes of every symmetric key and secret here.
 pub(crate) const KEY_BYTES: usize = 32;
@@ -68,9 +69,15 @@ impl Drop for Secret {
 /// Seals one record, or the records of one (class, day) of one person.
 pub(crate) type RecordKey = Secret;
 
+/// HKDF's first step without a salt: the same key for everybody, so that it is set up once.
+static NO_SALT: LazyLock<hmac::Key> = LazyLock::new(|| hmac::Key::new(hmac::HMAC_SHA256, &[]));
+
 /// HKDF-SHA-256 with one block of output.
 pub(crate) fn derive(salt: &[u8], key: &[u8], info: &[u8]) -> Secret {
-    let extracted = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salt), key);
+    let extracted = match salt {
+        [] => hmac::sign(&NO_SALT, key),
+        salt => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, salt), key),
+    };
     let mut expand = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, extracted.as_ref()));
     expand.update(info);
     expand.update(&[1]);
@@ -81,18 +88,28 @@ pub(crate) fn derive(salt: &[u8], key: &[u8], info: &[u8]) -> Secret {
     out
 }
 
-/// HMAC-SHA-256 over parts, each preceded by its length, so that no two lists of parts give the same bytes.
-pub(crate) fn mac(key: &Secret, parts: &[&[u8]]) -> [u8; KEY_BYTES] {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.bytes()));
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
+/// A key that only makes tokens, set up once: a house asks for several with each event.
+#[derive(Clone)]
+pub(crate) struct MacKey(hmac::Key);
+
+impl MacKey {
+    pub(crate) fn new(key: &Secret) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key.bytes()))
     }
-    let mut out = [0; KEY_BYTES];
-    for (target, source) in out.iter_mut().zip(context.sign().as_ref()) {
-        *target = *source;
+
+    /// HMAC-SHA-256 over parts, each preceded by its length, so that no two lists of parts give the same bytes.
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; KEY_BYTES] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut out = [0; KEY_BYTES];
+        for (target, source) in out.iter_mut().zip(context.sign().as_ref()) {
+            *target = *source;
+        }
+        out
     }
-    out
 }
 
 /// Writes zeros in a way the compiler cannot leave out.

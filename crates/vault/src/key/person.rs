@@ -8,19 +8,33 @@ use crate::VaultError;
 use model::{HouseId, ProfileId, Rng};
 use promise::RetentionId;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 const FORMAT: u8 = 1;
 
 /// The opened key row of one person. Wiped when dropped.
 pub(crate) struct PersonKey {
     root: Secret,
-    classes: BTreeMap<RetentionId, Secret>,
+    core: OnceLock<RecordKey>,
+    classes: BTreeMap<RetentionId, ClassKey>,
+}
+
+/// A class secret, and the record key made of it alone once somebody asked.
+struct ClassKey {
+    secret: Secret,
+    record: OnceLock<RecordKey>,
+}
+
+impl ClassKey {
+    fn new(secret: Secret) -> Self {
+        Self { secret, record: OnceLock::new() }
+    }
 }
 
 impl PersonKey {
     /// Fresh keys, no class yet.
     pub(crate) fn generate(rng: &dyn Rng) -> Self {
-        Self { root: Secret::generate(rng), classes: BTreeMap::new() }
+        Self { root: Secret::generate(rng), core: OnceLock::new(), classes: BTreeMap::new() }
     }
 
     /// Wraps the row for its place: this house, this person.
@@ -74,12 +88,12 @@ impl PersonKey {
 
     /// The secret of a class, made when there is none.
     pub(crate) fn class_secret_or_make(&mut self, class: RetentionId, rng: &dyn Rng) -> &Secret {
-        self.classes.entry(class).or_insert_with(|| Secret::generate(rng))
+        &self.classes.entry(class).or_insert_with(|| ClassKey::new(Secret::generate(rng))).secret
     }
 
     /// The secret of a class, while it lives.
     pub(crate) fn class_secret(&self, class: RetentionId) -> Option<&Secret> {
-        self.classes.get(&class)
+        self.classes.get(&class).map(|class| &class.secret)
     }
 
     /// Which classes have a secret.
@@ -93,28 +107,33 @@ impl PersonKey {
     }
 
     /// Seals what belongs to no class: the person's own small record.
-    pub(crate) fn core_key(&self) -> RecordKey {
-        self.root.derive(b"", b"core")
+    pub(crate) fn core_key(&self) -> &RecordKey {
+        self.core.get_or_init(|| self.root.derive(b"", b"core"))
     }
 
-    /// Seals the records of one class, of one day when its clock starts at receipt. `None` when the class was dropped.
-    pub(crate) fn record_key(&self, class: RetentionId, day: Option<&[u8; KEY_BYTES]>) -> Option<RecordKey> {
-        let salt: &[u8] = day.map_or(&[], <[u8; KEY_BYTES]>::as_slice);
-        self.class_secret(class).map(|secret| secret.derive(salt, b"record"))
+    /// Seals the records of one class. `None` when the class was dropped.
+    pub(crate) fn record_key(&self, class: RetentionId) -> Option<&RecordKey> {
+        let class = self.classes.get(&class)?;
+        Some(class.record.get_or_init(|| class.secret.derive(b"", b"record")))
+    }
+
+    /// The same for one day, where the clock of the class starts at receipt.
+    pub(crate) fn day_key(&self, class: RetentionId, day: &[u8; KEY_BYTES]) -> Option<RecordKey> {
+        self.class_secret(class).map(|secret| secret.derive(day, b"record"))
     }
 
     /// Every secret of this row, to be hashed for a census of memory.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        std::iter::once(&self.root).chain(self.classes.values())
+        std::iter::once(&self.root).chain(self.classes.values().map(|class| &class.secret))
     }
 
     fn to_plain(&self) -> Wiped {
         let mut plain = Wiped::with_room(1 + KEY_BYTES + self.classes.len() * (4 + KEY_BYTES));
         plain.0.push(FORMAT);
         plain.0.extend_from_slice(self.root.bytes());
-        for (class, secret) in &self.classes {
-            plain.0.extend_from_slice(&class.0);
-            plain.0.extend_from_slice(secret.bytes());
+        for (id, class) in &self.classes {
+            plain.0.extend_from_slice(&id.0);
+            plain.0.extend_from_slice(class.secret.bytes());
         }
         plain
     }
@@ -126,9 +145,9 @@ impl PersonKey {
         let mut classes = BTreeMap::new();
         for entry in rest.chunks(4 + KEY_BYTES) {
             let (class, secret) = entry.split_first_chunk::<4>()?;
-            classes.insert(RetentionId(*class), Secret::copy(secret)?);
+            classes.insert(RetentionId(*class), ClassKey::new(Secret::copy(secret)?));
         }
-        Some(Self { root: Secret::copy(root)?, classes })
+        Some(Self { root: Secret::copy(root)?, core: OnceLock::new(), classes })
     }
 }
 

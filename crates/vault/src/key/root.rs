@@ -3,7 +3,7 @@
 //!
 //! Deliberately not: other root sources (passphrase, KMS). What hangs on it stands in `ring`.
 
-use super::{KEY_BYTES, Secret, Wiped, mac};
+use super::{KEY_BYTES, MacKey, Secret, Wiped};
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use model::{HouseId, Rng};
@@ -44,7 +44,7 @@ impl Root {
 
     /// What the `house` file holds, so that a wrong key is known before it is used. Says nothing about the key.
     pub(crate) fn check_value(&self, house: &HouseId) -> [u8; KEY_BYTES] {
-        mac(&self.0, &[b"fineline root check", house.as_bytes()])
+        MacKey::new(&self.0).mac(&[b"fineline root check", house.as_bytes()])
     }
 
     /// The key that seals the ring file.

@@ -120,7 +120,7 @@ fn d14_each_person_and_each_class_of_theirs_has_a_key_of_its_own() {
             key.class_secret_or_make(class, &rng);
         }
         keys.push(key.core_key().bytes().to_vec());
-        keys.extend(classes.iter().map(|class| key.record_key(*class, None).unwrap().bytes().to_vec()));
+        keys.extend(classes.iter().map(|class| key.record_key(*class).unwrap().bytes().to_vec()));
         keys.extend(key.secrets().map(|secret| secret.bytes().to_vec()));
     }
     let n_keys = keys.len();
@@ -133,15 +133,15 @@ fn d14_each_person_and_each_class_of_theirs_has_a_key_of_its_own() {
 fn a_dropped_class_has_no_record_key_and_comes_back_different() {
     let rng = Seeded::new(1);
     let mut key = PersonKey::generate(&rng);
-    assert!(key.record_key(CLASS, None).is_none());
+    assert!(key.record_key(CLASS).is_none());
     key.class_secret_or_make(CLASS, &rng);
-    let (whole, day) = (key.record_key(CLASS, None).unwrap(), key.record_key(CLASS, Some(&[7; 32])).unwrap());
+    let (whole, day) = (key.record_key(CLASS).unwrap().clone(), key.day_key(CLASS, &[7; 32]).unwrap());
     assert_ne!(whole.bytes(), day.bytes());
     assert_ne!(whole.bytes(), key.core_key().bytes());
     assert!(key.drop_class(CLASS));
-    assert!(key.record_key(CLASS, Some(&[7; 32])).is_none());
+    assert!(key.day_key(CLASS, &[7; 32]).is_none());
     key.class_secret_or_make(CLASS, &rng);
-    assert_ne!(key.record_key(CLASS, None).unwrap().bytes(), whole.bytes());
+    assert_ne!(key.record_key(CLASS).unwrap().bytes(), whole.bytes());
 }
 
 #[test]
