@@ -74,6 +74,7 @@ pub fn options(settings: &Settings) -> anyhow::Result<Options> {
         engine: settings.engine()?,
         root: settings.root(),
         queue_max: settings.queue_max(),
+        witness: settings.witness(),
     })
 }
 

@@ -2,11 +2,12 @@
 //! one log. Verified when the house is opened, because an engine's own recovery can take a damaged batch in the middle
 //! of its journal for a torn tail and silently drop what was acknowledged after it.
 //!
-//! Rows (house keyspace): `\0chain` · number → digest, entries root, hash (the newest [`ROWS_KEPT`]); `\0node` · level ·
-//! index → hash; `\0entries` · number → its link's hash and the hashes of its entries; `\0checkpoint` → the newest signed checkpoint.
-//! Beside the store, the file `head` says how far the chain was last seen to reach.
+//! Rows (house keyspace): `\0chain` · number → digest, entries root, hash; `\0node` · level · index → hash; `\0entries` ·
+//! number → its link's hash and the hashes of its entries; `\0checkpoint` → the newest signed checkpoint. All links are
+//! kept, because each is what anybody needs to make a leaf of the log anew; opening verifies the newest [`LINKS_VERIFIED`],
+//! `fsck` all of them. Beside the store, the file `head` says how far the chain was last seen to reach.
 //!
-//! Deliberately not: what an entry says, or who gets its proof (`receipt`).
+//! Deliberately not: what an entry says, who gets its proof (`receipt`), or how the log is handed out (`tile`).
 
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
@@ -21,13 +22,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How many of the newest links stay to be verified at the next opening.
-const ROWS_KEPT: u64 = 1_024;
+/// How many of the newest links are verified at opening.
+const LINKS_VERIFIED: u64 = 1_024;
 
-const CHAIN: &[u8] = b"\0chain";
-const NODE: &[u8] = b"\0node";
-const ENTRIES: &[u8] = b"\0entries";
-const CHECKPOINT: &[u8] = b"\0checkpoint";
+/// How the data of a leaf begins: one batch.
+const LEAF: &[u8] = b"fineline batch 1";
+
+pub(crate) const CHAIN: &[u8] = b"\0chain";
+pub(crate) const NODE: &[u8] = b"\0node";
+pub(crate) const ENTRIES: &[u8] = b"\0entries";
+pub(crate) const CHECKPOINT: &[u8] = b"\0checkpoint";
 
 /// Why one entry is in the log: from the entry to its batch, from the batch to a signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,14 +77,14 @@ impl Proof {
 
 /// One link of the chain, as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Link {
-    digest: Hash,
-    entries_root: Hash,
-    hash: Hash,
+pub(crate) struct Link {
+    pub(crate) digest: Hash,
+    pub(crate) entries_root: Hash,
+    pub(crate) hash: Hash,
 }
 
 impl Link {
-    fn new(before: &Hash, number: u64, digest: Hash, entries_root: Hash) -> Self {
+    pub(crate) fn new(before: &Hash, number: u64, digest: Hash, entries_root: Hash) -> Self {
         let hash = sha256(&[b"fineline chain 1", before, &number.to_be_bytes(), &digest, &entries_root]);
         Self { digest, entries_root, hash }
     }
@@ -89,15 +93,26 @@ impl Link {
         [self.digest, self.entries_root, self.hash].concat()
     }
 
-    fn from_row(row: &[u8]) -> Option<Self> {
+    pub(crate) fn from_row(row: &[u8]) -> Option<Self> {
         let (digest, rest) = row.split_first_chunk()?;
         let (entries_root, rest) = rest.split_first_chunk()?;
         Some(Self { digest: *digest, entries_root: *entries_root, hash: rest.try_into().ok()? })
     }
 }
 
-fn batch_leaf(number: u64, chain: &Hash, entries_root: &Hash) -> Hash {
-    leaf_hash(&[b"fineline batch 1".as_slice(), &number.to_be_bytes(), chain, entries_root].concat())
+pub(crate) fn batch_leaf(number: u64, chain: &Hash, entries_root: &Hash) -> Hash {
+    leaf_hash(&leaf_data(number, chain, entries_root))
+}
+
+/// What is hashed as the leaf of a batch.
+pub(crate) fn leaf_data(number: u64, chain: &Hash, entries_root: &Hash) -> Vec<u8> {
+    [LEAF, &number.to_be_bytes(), chain, entries_root].concat()
+}
+
+/// The number that the data of a leaf says; `None` when it is not the data of a leaf.
+pub(crate) fn leaf_number(data: &[u8]) -> Option<u64> {
+    let (number, rest) = data.strip_prefix(LEAF)?.split_first_chunk::<8>()?;
+    (rest.len() == 64).then(|| u64::from_be_bytes(*number))
 }
 
 /// The end of the chain, held by the committer.
@@ -120,12 +135,17 @@ impl Chain {
     ) -> Result<Self, VaultError> {
         let origin = format!("fineline/{house}");
         let mut links = Vec::new();
-        for row in snapshot.scan(Keyspace::House, CHAIN) {
+        for row in
+            snapshot.scan_back(Keyspace::House, CHAIN).take(usize::try_from(LINKS_VERIFIED).unwrap_or(usize::MAX))
+        {
             let (key, row) = row?;
-            let number = key.strip_prefix(CHAIN).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
-            let link = Link::from_row(&row);
-            links.push(number.zip(link).ok_or_else(|| damaged("a link of the chain cannot be read"))?);
+            links.push(
+                link_number(&key)
+                    .zip(Link::from_row(&row))
+                    .ok_or_else(|| damaged("a link of the chain cannot be read"))?,
+            );
         }
+        links.reverse();
         let Some((number, last)) = links.last().copied() else {
             return match snapshot.get(Keyspace::House, CHECKPOINT)? {
                 None => Ok(Self {
@@ -139,7 +159,7 @@ impl Chain {
                 Some(_) => Err(damaged("the chain of batches is missing")),
             };
         };
-        let expected_links = number.min(ROWS_KEPT);
+        let expected_links = number.min(LINKS_VERIFIED);
         if links.len() as u64 != expected_links {
             return Err(damaged(&format!("{} of the last {expected_links} batches are there", links.len())));
         }
@@ -169,9 +189,6 @@ impl Chain {
         let link = Link::new(&self.hash, number, digest(ops), root_of(&entries));
         let put = |key: &[u8], rest: &[u8], value: Vec<u8>| Op::Put(Keyspace::House, [key, rest].concat(), value);
         ops.push(put(CHAIN, &number.to_be_bytes(), link.to_row()));
-        if let Some(old) = number.checked_sub(ROWS_KEPT).filter(|old| *old > 0) {
-            ops.push(Op::Delete(Keyspace::House, [CHAIN, &old.to_be_bytes()].concat()));
-        }
         if !entries.is_empty() {
             ops.push(put(ENTRIES, &number.to_be_bytes(), [link.hash.as_slice(), &entries.concat()].concat()));
         }
@@ -186,6 +203,11 @@ impl Chain {
     /// How many batches were committed.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The root of the log over all of them.
+    pub(crate) fn root(&self) -> Hash {
+        self.root
     }
 }
 
@@ -208,7 +230,18 @@ pub(crate) fn checkpoint(snapshot: &dyn EngineSnapshot) -> Result<Option<String>
     Ok(snapshot.get(Keyspace::House, CHECKPOINT)?.and_then(|note| String::from_utf8(note).ok()))
 }
 
-fn node_key(node: Node) -> [u8; 9] {
+/// The number in the key of a link.
+pub(crate) fn link_number(key: &[u8]) -> Option<u64> {
+    key.strip_prefix(CHAIN)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The link of one batch.
+pub(crate) fn link(snapshot: &dyn EngineSnapshot, number: u64) -> Result<Option<Link>, VaultError> {
+    let row = snapshot.get(Keyspace::House, &[CHAIN, &number.to_be_bytes()].concat())?;
+    Ok(row.and_then(|row| Link::from_row(&row)))
+}
+
+pub(crate) fn node_key(node: Node) -> [u8; 9] {
     let mut key = [node.level; 9];
     for (target, source) in key.iter_mut().skip(1).zip(node.index.to_be_bytes()) {
         *target = source;
@@ -216,7 +249,7 @@ fn node_key(node: Node) -> [u8; 9] {
     key
 }
 
-fn node(snapshot: &dyn EngineSnapshot, at: Node) -> Result<Hash, VaultError> {
+pub(crate) fn node(snapshot: &dyn EngineSnapshot, at: Node) -> Result<Hash, VaultError> {
     let row = snapshot.get(Keyspace::House, &[NODE, &node_key(at)].concat())?;
     row.and_then(|row| row.try_into().ok()).ok_or_else(|| damaged("a node of the log is missing"))
 }
@@ -251,6 +284,19 @@ fn damaged(what: &str) -> VaultError {
     VaultError::Damaged { keyspace: Keyspace::House.name(), what: what.to_owned() }
 }
 
+/// Whether the log as it is stored grew out of what was seen of it; both as size and root.
+pub(crate) fn grew_out_of(
+    seen: (u64, Hash),
+    now: (u64, Hash),
+    snapshot: &dyn EngineSnapshot,
+) -> Result<bool, VaultError> {
+    if seen.0 > now.0 {
+        return Ok(false);
+    }
+    let path = consistency(seen.0, now.0, &mut |at| node(snapshot, at))?;
+    Ok(is_consistent(seen, now, &path))
+}
+
 /// The file `head`: how far the chain reached when somebody last looked. Written after each commit without a sync of its
 /// own, so it may be behind the store and never ahead of it; a store that is behind *it* has lost batches.
 pub(crate) struct Head {
@@ -268,15 +314,13 @@ impl Head {
     }
 
     /// Refuses a chain that ends before what was seen, or whose log did not grow out of it.
-    pub(crate) fn check(&self, chain: &Chain, snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
+    pub(crate) fn check(&self, now: (u64, Hash), snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
         let Some(seen) = self.read()? else { return Ok(()) };
-        if seen.0 > chain.number {
-            let first = chain.number + 1;
+        if seen.0 > now.0 {
+            let first = now.0 + 1;
             return Err(damaged(&format!("batches {first} to {} were acknowledged and are missing", seen.0)));
         }
-        let now = (chain.number, chain.root);
-        let path = consistency(seen.0, now.0, &mut |at| node(snapshot, at))?;
-        match is_consistent(seen, now, &path) {
+        match grew_out_of(seen, now, snapshot)? {
             true => Ok(()),
             false => Err(damaged(&format!("the log is not the one that was seen at batch {}", seen.0))),
         }

@@ -79,6 +79,30 @@ pub enum VaultError {
         "the tombstone file is missing or older than the store: refusing to serve, so that nobody erased comes back"
     )]
     Tombstones,
+    /// The data folder is older than, or another than, what the witness saw.
+    #[error(
+        "{what}: {path} saw {seen}, here are {ours}. Bring the newer data folder back; or restore a backup with \
+         `fineline restore`, which notes the step back in the witness; or move the witness away, if you know why"
+    )]
+    Behind {
+        /// The witness file.
+        path: PathBuf,
+        /// What is behind, and in what it is counted.
+        what: &'static str,
+        /// What the witness saw.
+        seen: u64,
+        /// What is here.
+        ours: u64,
+    },
+    /// A witness file that this house did not write.
+    #[error(
+        "{path} is not a witness of this house, or its newest note was changed: set `witness` to the right file, or move \
+         this one away, if you know why"
+    )]
+    NotAWitness {
+        /// The witness file.
+        path: PathBuf,
+    },
     /// The engine failed.
     #[error("the {engine} engine failed")]
     Engine {

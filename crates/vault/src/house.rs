@@ -20,6 +20,7 @@ use crate::state::{Generation, Reach};
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::wish::Wish;
+use crate::witness::{Due, Watch, WitnessState};
 use crate::{Household, VaultError};
 use model::{
     ArtefactId, At, Day, DecisionId, Event, EventName, HouseId, ItemCode, MessageId, ProfileId, PurposeName, RequestId,
@@ -57,6 +58,7 @@ pub(crate) struct House {
     touched: Mutex<BTreeMap<u64, ProfileId>>,
     closed: AtomicBool,
     head: Option<Head>,
+    watch: Option<Watch>,
     pub times: Times,
     /// Held until the last reader has gone.
     folder: Option<Folder>,
@@ -125,6 +127,7 @@ pub(crate) struct Parts {
     pub log: Option<UrgentLog>,
     pub tombstones: Tombstones,
     pub head: Option<Head>,
+    pub watch: Option<Watch>,
     pub folder: Option<Folder>,
     pub generation: Generation,
 }
@@ -156,6 +159,7 @@ impl House {
             touched: Mutex::default(),
             closed: AtomicBool::new(false),
             head: parts.head,
+            watch: parts.watch,
             folder: parts.folder,
             times: Times::default(),
             household: parts.household,
@@ -458,6 +462,15 @@ impl House {
 
     pub(crate) fn note_head(&self, chain: &crate::chain::Chain) -> Result<(), VaultError> {
         self.head.as_ref().map_or(Ok(()), |head| head.note(chain))
+    }
+
+    /// `None` when no witness is set.
+    pub(crate) fn note_witness(&self, due: Due) -> Option<Result<bool, VaultError>> {
+        self.watch.as_ref().map(|watch| watch.note(self, due))
+    }
+
+    pub(crate) fn witness_state(&self) -> WitnessState {
+        self.watch.as_ref().map_or(WitnessState::None, |watch| watch.state(self))
     }
 
     // ── row keys ──────────────────────────────────────────────────────────────────────────────────────────────────

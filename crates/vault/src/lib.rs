@@ -17,6 +17,7 @@
 //! To add one more command: its input in [`record`], a variant and fold in `commit`, its storage form with a number of its
 //! own in `format`, a fixture in `formats/`, and a line in ARCHITECTURE.md.
 
+pub mod audit;
 pub mod campaign;
 pub mod census;
 mod chain;
@@ -32,6 +33,7 @@ mod key;
 mod lift;
 mod log;
 mod narrow;
+mod note;
 mod open;
 pub mod pass;
 pub mod permit;
@@ -48,6 +50,7 @@ mod set;
 pub mod snapshot;
 mod state;
 mod statement;
+pub mod tile;
 mod tombstone;
 mod totals;
 pub mod trace;
@@ -55,6 +58,7 @@ mod urgent;
 #[cfg(test)]
 mod vectors;
 mod wish;
+pub mod witness;
 
 pub use commit::times::Stage;
 pub use error::VaultError;
@@ -107,6 +111,8 @@ pub struct Options {
     pub root: PathBuf,
     /// Commands that may wait for the committer; more are answered with [`VaultError::Busy`].
     pub queue_max: usize,
+    /// The witness file, best on a second disk; `None` = nobody remembers elsewhere how far the log reached.
+    pub witness: Option<PathBuf>,
 }
 
 /// A handle; clones are cheap and speak to the same committer, which ends with the last of them.
@@ -468,7 +474,29 @@ impl Vault {
         if let Some(data) = self.inner.house.data() {
             Pass::withdraw(data)?;
         }
-        send(self, Command::Close)?.wait()
+        send(self, Command::Close)?.wait()?;
+        if let Some(Err(error)) = self.inner.house.note_witness(witness::Due::Now) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the witness could not be told how far the log reaches"
+            );
+        }
+        Ok(())
+    }
+
+    /// Notes in the witness file how far log and tombstones reach, when a note is due: after growth at most once a minute, after
+    /// an erasure at once. Whether one was written. For a thread that may wait for a slow disk; nothing waits for it.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the witness cannot be read or written, or has seen more than there is: the house serves on.
+    pub fn witness(&self) -> Result<bool, VaultError> {
+        self.inner.house.note_witness(witness::Due::Sometimes).unwrap_or(Ok(false))
+    }
+
+    /// How the witness is.
+    #[must_use]
+    pub fn witness_state(&self) -> witness::WitnessState {
+        self.inner.house.witness_state()
     }
 
     /// Lets whoever reads the data folder prove it to the process that serves it at this address, until it is closed.

@@ -6,10 +6,9 @@
 //!
 //! Deliberately not: what is entered (the committer), and the receipt that carries a proof (`receipt`).
 
-use crate::VaultError;
 use crate::key::Signer;
+use crate::{VaultError, note};
 use aws_lc_rs::digest::{Context, SHA256};
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
@@ -71,6 +70,11 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// How many leaves it has.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// A tree of `size` leaves, with nodes from where they are stored.
     pub(crate) fn load<E>(size: u64, mut node: impl FnMut(Node) -> Result<Hash, E>) -> Result<Self, E> {
         let mut peaks = Vec::new();
@@ -248,10 +252,6 @@ pub(crate) struct Checkpoint {
     pub(crate) root: Hash,
 }
 
-/// Begins the signature line of a signed note.
-const SIGNED_BY: &str = "\u{2014} ";
-const NOTE_ED25519: u8 = 1;
-
 impl Checkpoint {
     fn body(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, BASE64_STANDARD.encode(self.root))
@@ -259,15 +259,12 @@ impl Checkpoint {
 
     /// As a signed note.
     pub(crate) fn sign(&self, signer: &Signer) -> Result<String, VaultError> {
-        let body = self.body();
-        let signature =
-            [note_key_id(&self.origin, signer.public()).as_slice(), &signer.sign(body.as_bytes())?].concat();
-        Ok(format!("{body}\n{SIGNED_BY}{} {}\n", self.origin, BASE64_STANDARD.encode(signature)))
+        note::sign(&self.origin, &self.body(), signer)
     }
 
     /// Reads a signed note without asking who signed it.
     pub(crate) fn read(note: &str) -> Option<Self> {
-        let (body, _) = note.split_once("\n\n")?;
+        let body = note::body(note)?;
         let mut lines = body.lines();
         let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
         let checkpoint = Self {
@@ -275,28 +272,14 @@ impl Checkpoint {
             size: size.parse().ok()?,
             root: BASE64_STANDARD.decode(root).ok()?.try_into().ok()?,
         };
-        (lines.next().is_none() && checkpoint.body().trim_end() == body).then_some(checkpoint)
+        (lines.next().is_none() && checkpoint.body() == body).then_some(checkpoint)
     }
 
     /// Reads a signed note that this key signed.
     pub(crate) fn verify(note: &str, public: &[u8]) -> Option<Self> {
         let checkpoint = Self::read(note)?;
-        let (_, signatures) = note.split_once("\n\n")?;
-        let signed = signatures.lines().any(|line| {
-            let signature = line.strip_prefix(SIGNED_BY).and_then(|line| line.strip_prefix(checkpoint.origin.as_str()));
-            let bytes = signature.and_then(|text| BASE64_STANDARD.decode(text.trim_start()).ok()).unwrap_or_default();
-            bytes.split_first_chunk::<4>().is_some_and(|(id, signature)| {
-                *id == note_key_id(&checkpoint.origin, public)
-                    && UnparsedPublicKey::new(&ED25519, public).verify(checkpoint.body().as_bytes(), signature).is_ok()
-            })
-        });
-        signed.then_some(checkpoint)
+        note::verify(note, &checkpoint.origin, public).is_some().then_some(checkpoint)
     }
-}
-
-fn note_key_id(name: &str, public: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = sha256(&[name.as_bytes(), b"\n", &[NOTE_ED25519], public]);
-    [a, b, c, d]
 }
 
 #[cfg(test)]

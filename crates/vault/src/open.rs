@@ -17,6 +17,7 @@ use crate::seal::RecordKind;
 use crate::state::{Generation, Person, State, Wheel};
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
+use crate::witness::Watch;
 use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
 use model::{Day, HouseId, ProfileId};
 use promise::ReviewRole;
@@ -46,9 +47,13 @@ impl Vault {
         let store = engine.snapshot();
         let chain = Chain::open(&*store, Arc::clone(&keys), &folder.house())?;
         let head = Head::open(&folder.head())?;
-        head.check(&chain, &*store)?;
+        head.check((chain.number(), chain.root()), &*store)?;
         let tombstones = Tombstones::open(&folder.tombstones(), &keys)?;
         tombstones.check(&*store)?;
+        let end = (chain.number(), chain.root());
+        let watch = options.witness.clone();
+        let watch =
+            watch.map(|path| Watch::begin(path, &keys, &folder.house(), end, &*store, &tombstones)).transpose()?;
         let log = UrgentLog::open(&folder.urgent_log())?;
         let days = DaySecrets::load(&*store, &ring, &folder.house())?;
         let parts = Parts {
@@ -62,6 +67,7 @@ impl Vault {
             log: Some(log),
             tombstones,
             head: Some(head),
+            watch,
             folder: Some(folder),
         };
         Self::start(parts, chain, options.queue_max)
@@ -88,6 +94,7 @@ impl Vault {
             log: None,
             tombstones,
             head: None,
+            watch: None,
             folder: None,
             generation,
         };

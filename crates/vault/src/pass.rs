@@ -94,6 +94,7 @@ mod tests {
             engine: crate::EngineKind::Redb,
             root: folder.path().join("root"),
             queue_max: 9,
+            witness: None,
         };
         Vault::create(&options, &household()).unwrap();
         let vault = Vault::open(&options, household()).unwrap();

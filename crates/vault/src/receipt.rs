@@ -186,6 +186,22 @@ pub(crate) fn public_keys_json(keys: &HouseKeys) -> String {
     serde_json::to_string(&JwkSet { keys: vec![jwk(&keys.receipt), jwk(&keys.review)] }).unwrap_or_default()
 }
 
+/// A public key of a house.
+pub(crate) struct PublicKey {
+    /// Its published name.
+    pub(crate) kid: String,
+    /// Its 32 bytes.
+    pub(crate) public: Vec<u8>,
+}
+
+/// The Ed25519 keys of a JWK set; `None` when it is none, or has no such key.
+pub(crate) fn key_set(json: &str) -> Option<Vec<PublicKey>> {
+    let set: JwkSet = serde_json::from_str(json).ok()?;
+    let ours = set.keys.iter().filter(|key| (key.kty.as_str(), key.crv.as_str()) == ("OKP", "Ed25519"));
+    let keys = ours.map(|key| Some(PublicKey { kid: thumbprint(&key.x), public: decoded(&key.x)? }));
+    keys.collect::<Option<Vec<PublicKey>>>().filter(|keys| !keys.is_empty())
+}
+
 /// Checks a receipt with nothing but the file, and a JWK set of keys that the reader trusts when there is one.
 ///
 /// # Errors

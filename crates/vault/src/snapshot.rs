@@ -326,6 +326,22 @@ impl Snapshot {
         self.promise().artefacts().values().map(state).collect()
     }
 
+    /// The newest signed checkpoint of the one log (C2SP signed note); `None` before the first batch.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn log_checkpoint(&self) -> Result<Option<String>, VaultError> {
+        crate::chain::checkpoint(self.store())
+    }
+
+    /// A tile of the one log, or a bundle of its leaves; `None` when the log is not that long.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn log_tile(&self, address: &crate::tile::TileAddress) -> Result<Option<Vec<u8>>, VaultError> {
+        crate::tile::read(self.store(), address)
+    }
+
     /// The newest entries of the one log, newest first, at most `limit`; no personal value in them.
     ///
     /// # Errors

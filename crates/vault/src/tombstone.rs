@@ -9,13 +9,14 @@
 //! Deliberately not: tokens of addresses (`index`), and what erasing does (the committer).
 
 use crate::VaultError;
-use crate::disk::Disk;
+use crate::disk::{Disk, file_error};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::key::{HouseKeys, MacKey};
 use crate::record::Erasure;
 use model::{At, ProfileId, RequestId};
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"FLTOMB1\n";
@@ -117,6 +118,33 @@ impl Tombstones {
         let epoch = u64::from_be_bytes(*epoch);
         let same = epoch < self.epoch || (epoch == self.epoch && noted == self.mac);
         same.then_some(()).ok_or(VaultError::Tombstones)
+    }
+
+    /// How many entries it has, and the mac of the last one.
+    pub(crate) fn end(&self) -> (u64, [u8; 32]) {
+        (self.epoch, self.mac)
+    }
+
+    /// How many entries it has.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether the file has so many entries, and the mac of the last of these is this one.
+    pub(crate) fn reaches(&self, epoch: u64, mac: &[u8; 32]) -> Result<bool, VaultError> {
+        if epoch == self.epoch {
+            return Ok(*mac == self.mac);
+        }
+        let Some((path, file)) = self.file.as_ref().filter(|_| epoch < self.epoch) else { return Ok(false) };
+        if epoch == 0 {
+            return Ok(*mac == [0; 32]);
+        }
+        // Each entry was verified when the file was opened; its mac is its end.
+        let end = (MAGIC.len() as u64).saturating_add(epoch.saturating_mul(ENTRY_BYTES as u64));
+        let mut found = [0; 32];
+        let read = file.read_exact_at(&mut found, end.saturating_sub(32));
+        read.map_err(|source| file_error("reading", path, source))?;
+        Ok(found == *mac)
     }
 
     fn token(&self, profile: &ProfileId) -> [u8; 32] {

@@ -280,6 +280,7 @@ fn house_for(
             engine: EngineKind::Fjall,
             root: folder.join(format!("keys-{number}")).join("root"),
             queue_max: QUEUE_MAX,
+            witness: None,
         };
         let household = house::household_with(promise.clone(), Arc::new(SystemClock), rng.clone());
         Vault::create(&options, &household)?;

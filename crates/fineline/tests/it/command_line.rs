@@ -102,6 +102,7 @@ fn a_second_process_is_refused_while_the_house_is_open() {
         engine: vault::EngineKind::Fjall,
         root: desk.path("keys/root"),
         queue_max: 10,
+        witness: None,
     };
     let promise = promise::parse("promise.toml", promise::fixture::SHOP).unwrap();
     let open = vault::Vault::open(&options, fineline::house::household(promise.into())).unwrap();
@@ -185,6 +186,7 @@ fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
         engine: vault::EngineKind::Fjall,
         root: desk.path("keys/root"),
         queue_max: 10,
+        witness: None,
     };
     let open = vault::Vault::open(&options, fineline::house::household(promise.clone())).unwrap();
     let text = include_str!("../../src/demo/promise.toml").replace("BASE_URL", "http://localhost:4000");

@@ -81,8 +81,13 @@ async fn send_until_killed(child: &mut Child, at: SocketAddr, key: &str, round: 
 /// Order numbers of everybody, read as the person's own page.
 fn stored_orders(desk: &Desk) -> BTreeSet<String> {
     let promise: Arc<promise::Promise> = promise::parse("promise.toml", &desk.read("promise.toml")).unwrap().into();
-    let options =
-        Options { data: desk.path("data"), engine: EngineKind::Fjall, root: desk.path("keys/root"), queue_max: 10 };
+    let options = Options {
+        data: desk.path("data"),
+        engine: EngineKind::Fjall,
+        root: desk.path("keys/root"),
+        queue_max: 10,
+        witness: None,
+    };
     let vault = Vault::open(&options, fineline::house::household(promise)).unwrap();
     let mut orders = BTreeSet::new();
     {

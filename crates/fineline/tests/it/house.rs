@@ -362,7 +362,8 @@ fn open_vault(engine: EngineKind, folder: &Path, promise: &Arc<Promise>, clock: 
     if engine == EngineKind::Memory {
         return Vault::in_memory(household).unwrap();
     }
-    let options = Options { data: folder.join("data"), engine, root: folder.join("keys/root"), queue_max: 10_000 };
+    let options =
+        Options { data: folder.join("data"), engine, root: folder.join("keys/root"), queue_max: 10_000, witness: None };
     Vault::create(&options, &household).unwrap();
     Vault::open(&options, household).unwrap()
 }

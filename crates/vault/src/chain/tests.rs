@@ -42,10 +42,15 @@ fn a_chain_goes_on_where_it_ended() {
 }
 
 #[test]
-fn only_the_newest_links_are_kept_and_they_still_verify() {
-    let (engine, _) = house(ROWS_KEPT + 3);
-    assert_eq!(engine.snapshot().scan(Keyspace::House, CHAIN).count() as u64, ROWS_KEPT);
-    assert_eq!(reopen(engine.as_ref()).unwrap().number(), ROWS_KEPT + 3);
+fn every_link_is_kept_and_the_newest_are_verified_at_opening() {
+    let (engine, _) = house(LINKS_VERIFIED + 3);
+    assert_eq!(engine.snapshot().scan(Keyspace::House, CHAIN).count() as u64, LINKS_VERIFIED + 3);
+    assert_eq!(reopen(engine.as_ref()).unwrap().number(), LINKS_VERIFIED + 3);
+    let row = |number: u64| [CHAIN, &number.to_be_bytes()].concat();
+    engine.commit(vec![Op::Put(Keyspace::House, row(3), vec![0; 96])]).unwrap();
+    reopen(engine.as_ref()).unwrap();
+    engine.commit(vec![Op::Put(Keyspace::House, row(4), vec![0; 96])]).unwrap();
+    assert!(reopen(engine.as_ref()).is_err());
 }
 
 #[test]
@@ -75,23 +80,32 @@ fn acknowledged_batches_that_vanish_are_noticed() {
     let path = folder.path().join("head");
     let (long, chain) = house(5);
     let head = Head::open(&path).unwrap();
-    head.check(&chain, long.snapshot().as_ref()).unwrap();
+    head.check((chain.number, chain.root), long.snapshot().as_ref()).unwrap();
     head.note(&chain).unwrap();
-    head.check(&chain, long.snapshot().as_ref()).unwrap();
+    head.check((chain.number, chain.root), long.snapshot().as_ref()).unwrap();
 
     let (short, shorter) = house(4);
     assert!(reopen(short.as_ref()).is_ok(), "control: the shorter chain is whole in itself");
     let head = Head::open(&path).unwrap();
-    assert!(matches!(head.check(&shorter, short.snapshot().as_ref()), Err(VaultError::Damaged { .. })));
+    assert!(matches!(
+        head.check((shorter.number, shorter.root), short.snapshot().as_ref()),
+        Err(VaultError::Damaged { .. })
+    ));
 
     let (other, mut another) = house(4);
     let mut ops = vec![Op::Put(Keyspace::Events, b"another".to_vec(), b"history".to_vec())];
     another.next(&mut ops, &[]).unwrap();
     other.commit(ops).unwrap();
-    assert!(head.check(&another, other.snapshot().as_ref()).is_err(), "same length, another history");
+    assert!(
+        head.check((another.number, another.root), other.snapshot().as_ref()).is_err(),
+        "same length, another history"
+    );
 
     Disk::open_or_create(&path).unwrap().write_all_at(&[1; 5], 48).unwrap();
-    assert!(head.check(&shorter, short.snapshot().as_ref()).is_ok(), "a torn slot counts for nothing");
+    assert!(
+        head.check((shorter.number, shorter.root), short.snapshot().as_ref()).is_ok(),
+        "a torn slot counts for nothing"
+    );
 }
 
 #[test]
@@ -100,19 +114,19 @@ fn what_was_seen_long_ago_is_still_compared() {
     let (engine, mut chain) = house(3);
     let head = Head::open(&folder.path().join("head")).unwrap();
     head.note(&chain).unwrap();
-    for _ in 0..ROWS_KEPT + 9 {
+    for _ in 0..LINKS_VERIFIED + 9 {
         let mut ops = Vec::new();
         chain.next(&mut ops, &[]).unwrap();
         engine.commit(ops).unwrap();
     }
-    head.check(&chain, engine.snapshot().as_ref()).unwrap();
+    head.check((chain.number, chain.root), engine.snapshot().as_ref()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let other = Head::open(&folder.path().join("head")).unwrap();
     let mut ops = vec![Op::Delete(Keyspace::Events, b"another history".to_vec())];
     let (_, mut another) = house(2);
     another.next(&mut ops, &[]).unwrap();
     other.note(&another).unwrap();
-    assert!(other.check(&chain, engine.snapshot().as_ref()).is_err());
+    assert!(other.check((chain.number, chain.root), engine.snapshot().as_ref()).is_err());
 }
 
 #[test]

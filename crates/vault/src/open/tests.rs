@@ -30,8 +30,13 @@ fn house(engine: EngineKind) -> House {
         projection: Arc::new(NoProjection),
     };
     let folder = tempfile::tempdir().unwrap();
-    let options =
-        Options { data: folder.path().join("data"), engine, root: folder.path().join("root"), queue_max: 100 };
+    let options = Options {
+        data: folder.path().join("data"),
+        engine,
+        root: folder.path().join("root"),
+        queue_max: 100,
+        witness: None,
+    };
     Vault::create(&options, &household).unwrap();
     let vault = Vault::open(&options, household.clone()).unwrap();
     vault.review_everything().unwrap();

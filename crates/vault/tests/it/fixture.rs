@@ -56,8 +56,13 @@ impl House {
             return Self { vault, clock, promise, household, options: None, folder: None };
         }
         let folder = tempfile::tempdir().unwrap();
-        let options =
-            Options { data: folder.path().join("data"), engine, root: folder.path().join("root"), queue_max: 1_000 };
+        let options = Options {
+            data: folder.path().join("data"),
+            engine,
+            root: folder.path().join("root"),
+            queue_max: 1_000,
+            witness: None,
+        };
         Vault::create(&options, &household).unwrap();
         let vault = Vault::open(&options, household.clone()).unwrap();
         let house = Self { vault, clock, promise, household, options: Some(options), folder: Some(folder) };

@@ -156,6 +156,7 @@ fn an_artefact_without_a_review_opens_nothing() {
         engine: vault::EngineKind::Fjall,
         root: folder.path().join("root"),
         queue_max: 10,
+        witness: None,
     };
     let household = Household {
         promise: promise.clone(),
