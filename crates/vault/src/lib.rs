@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod folder;
 mod format;
+pub mod fsck;
 mod house;
 mod index;
 mod key;

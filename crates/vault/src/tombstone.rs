@@ -29,6 +29,8 @@ pub(crate) struct Tombstones {
     file: Option<(PathBuf, File)>,
     key: MacKey,
     tokens: HashMap<[u8; 32], (At, Erasure)>,
+    /// The first entry of each token.
+    first: HashMap<[u8; 32], u64>,
     epoch: u64,
     mac: [u8; 32],
 }
@@ -41,8 +43,8 @@ impl Tombstones {
 
     /// Without a file: for the memory engine.
     pub(crate) fn in_memory(keys: &HouseKeys) -> Self {
-        let (key, tokens) = (keys.tombstone().clone(), HashMap::new());
-        Self { file: None, key, tokens, epoch: 0, mac: [0; 32] }
+        let key = keys.tombstone().clone();
+        Self { file: None, key, tokens: HashMap::new(), first: HashMap::new(), epoch: 0, mac: [0; 32] }
     }
 
     /// Opens the file. A missing one, or an entry that is not ours, refuses; a torn last entry was never acknowledged.
@@ -100,6 +102,28 @@ impl Tombstones {
         self.tokens.get(&self.token(profile)).copied()
     }
 
+    /// Which entry was the first about this profile, from 1.
+    pub(crate) fn first_epoch(&self, profile: &ProfileId) -> Option<u64> {
+        self.first.get(&self.token(profile)).copied()
+    }
+
+    /// Whether there is a file; in memory there is none.
+    pub(crate) fn is_a_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether a house row is what the store noted.
+    pub(crate) fn is_note(key: &[u8]) -> bool {
+        key == NOTE
+    }
+
+    /// How far the store knows the file to reach: entries, and the mac of the last.
+    pub(crate) fn noted(&self, snapshot: &dyn EngineSnapshot) -> Result<Option<(u64, [u8; 32])>, VaultError> {
+        let Some(note) = snapshot.get(Keyspace::House, NOTE)? else { return Ok(None) };
+        let (epoch, mac) = note.split_first_chunk::<8>().ok_or_else(damaged)?;
+        Ok(Some((u64::from_be_bytes(*epoch), mac.try_into().map_err(|_| damaged())?)))
+    }
+
     /// Whether this profile was erased.
     pub(crate) fn contains(&self, profile: &ProfileId) -> bool {
         self.erased(profile).is_some()
@@ -113,11 +137,8 @@ impl Tombstones {
 
     /// Refuses a file that does not reach what the store noted, or is another one.
     pub(crate) fn check(&self, snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
-        let Some(note) = snapshot.get(Keyspace::House, NOTE)? else { return Ok(()) };
-        let (epoch, noted) = note.split_first_chunk::<8>().ok_or_else(damaged)?;
-        let epoch = u64::from_be_bytes(*epoch);
-        let same = epoch < self.epoch || (epoch == self.epoch && noted == self.mac);
-        same.then_some(()).ok_or(VaultError::Tombstones)
+        let Some((epoch, mac)) = self.noted(snapshot)? else { return Ok(()) };
+        self.reaches(epoch, &mac)?.then_some(()).ok_or(VaultError::Tombstones)
     }
 
     /// How many entries it has, and the mac of the last one.
@@ -172,6 +193,7 @@ impl Tombstones {
             self.mac = *mac;
         }
         self.epoch += 1;
+        self.first.entry(token).or_insert(self.epoch);
         self.tokens.insert(token, (at, how));
     }
 }

@@ -48,11 +48,12 @@ pub(crate) const OWN: [Keyspace; 4] = [Keyspace::Profiles, Keyspace::Events, Key
 impl Committer {
     /// Takes the rows of everybody who left since the last batch.
     pub(crate) fn drain_erasures(&mut self) -> Result<(), VaultError> {
+        // First the note: whoever it covers is among those who leave, or has left.
+        let note = self.house.urgent().tombstones.note();
         let leaving = self.house.leaving();
         if leaving.is_empty() {
             return Ok(());
         }
-        let note = self.house.urgent().tombstones.note();
         self.write(|batch| {
             batch.ops().push(note);
             leaving.iter().try_for_each(|leaving| batch.erase(leaving))
