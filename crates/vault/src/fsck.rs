@@ -131,6 +131,7 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
         store,
         people: BTreeSet::new(),
         numbers: RoaringBitmap::new(),
+        erased_at: BTreeSet::new(),
         size: 0,
         teller,
     };
@@ -142,6 +143,7 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
     check.keys()?;
     check.wishes();
     check.people()?;
+    check.waiting()?;
     check.orphans()?;
     check.index()?;
     check.outbox()?;
@@ -175,6 +177,8 @@ struct Check<'t> {
     people: BTreeSet<ProfileId>,
     /// Their numbers.
     numbers: RoaringBitmap,
+    /// When erasures were asked for.
+    erased_at: BTreeSet<i64>,
     /// Batches of the log.
     size: u64,
     teller: Teller<'t>,

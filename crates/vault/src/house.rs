@@ -481,6 +481,8 @@ impl House {
     pub(crate) const USES: &[u8] = b"u/";
     /// Keys that wait a day with the recovery key.
     pub(crate) const RECOVERIES: &[u8] = b"y/";
+    /// Requests of people who were erased.
+    pub(crate) const REQUESTS: &[u8] = b"q/";
     /// The catalogue.
     pub(crate) const ITEMS: &[u8] = b"i/";
     /// Named records.
@@ -560,7 +562,7 @@ impl House {
     }
 
     pub(crate) fn request_row(id: &RequestId) -> Vec<u8> {
-        [b"q/".as_slice(), id.as_bytes()].concat()
+        [Self::REQUESTS, id.as_bytes()].concat()
     }
 
     pub(crate) fn recovery_row(id: &ProfileId) -> Vec<u8> {

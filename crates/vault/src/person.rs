@@ -64,22 +64,22 @@ impl Open {
     pub(crate) fn load(house: &House, rows: &(impl Rows + ?Sized), id: &ProfileId) -> Result<Option<Self>, VaultError> {
         let Some(row) = rows.get(Keyspace::Keys, id.as_bytes())? else { return Ok(None) };
         let key = house.unwrap_person(id, &row)?;
+        Self::load_under(house, rows, id, key).map(Some)
+    }
+
+    /// Opens a profile under keys that were found elsewhere than in its key row.
+    pub(crate) fn load_under(
+        house: &House,
+        rows: &(impl Rows + ?Sized),
+        id: &ProfileId,
+        key: PersonKey,
+    ) -> Result<Self, VaultError> {
         let sealed = rows.get(Keyspace::Profiles, &class_key(id, CORE))?;
         let sealed = sealed.ok_or_else(|| damaged("profiles", "a key without its core record"))?;
         let place = Place { house: &house.id, profile: id, class: CORE, kind: RecordKind::Person, id: &[] };
         let core: CoreForm = format::decode("profiles", &seal::open(key.core_key(), &place, &sealed)?)?;
         let (before, classes, changed) = (core.clone(), BTreeMap::new(), BTreeSet::new());
-        Ok(Some(Self {
-            id: *id,
-            key,
-            core,
-            before,
-            classes,
-            changed,
-            key_changed: false,
-            folded: false,
-            is_new: false,
-        }))
+        Ok(Self { id: *id, key, core, before, classes, changed, key_changed: false, folded: false, is_new: false })
     }
 
     /// Whether the record of a class was opened.

@@ -107,6 +107,11 @@ impl Tombstones {
         self.first.get(&self.token(profile)).copied()
     }
 
+    /// How many were first erased after an entry.
+    pub(crate) fn n_first_after(&self, epoch: u64) -> usize {
+        self.first.values().filter(|first| **first > epoch).count()
+    }
+
     /// Whether there is a file; in memory there is none.
     pub(crate) fn is_a_file(&self) -> bool {
         self.file.is_some()

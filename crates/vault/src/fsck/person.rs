@@ -7,8 +7,9 @@ use super::{Check, hex, told};
 use crate::VaultError;
 use crate::commit::erase::OWN;
 use crate::engine::Keyspace;
-use crate::format::{self, Bytes16, ClassForm, DecisionForm, LedgerForm, MessageState, ProofForm};
+use crate::format::{self, Bytes16, ClassForm, DecisionForm, LedgerForm, MessageState, ProofForm, RecoveryForm};
 use crate::house::House;
+use crate::key::PersonKey;
 use crate::log::LogLeaf;
 use crate::person::{self, Open, class_key, numbered_key, own_key, tail};
 use crate::record::IdentifierKind;
@@ -20,6 +21,15 @@ use promise::{Relation, RetentionId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Whose rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Somebody with a key row.
+    Living,
+    /// Somebody erased, whose sealed rows wait a day with the recovery key; nothing leads to them any more.
+    Waiting,
+}
+
 /// People between two words about progress.
 const PROGRESS_PEOPLE: u64 = 1_000;
 
@@ -27,16 +37,26 @@ impl Check<'_> {
     /// Each person in turn.
     pub(super) fn people(&mut self) -> Result<(), VaultError> {
         let noted = self.house.urgent().tombstones.noted(&*self.store).ok().flatten().map_or(0, |(epoch, _)| epoch);
+        let mut n_leaving = 0usize;
         for id in self.people.clone() {
             let erased = self.house.urgent().tombstones.first_epoch(&id);
-            if erased.is_some_and(|epoch| epoch <= noted) {
-                self.found(Keyspace::Keys, id.to_string(), "was erased, and its key row is back");
+            match erased {
+                Some(epoch) if epoch <= noted => {
+                    self.found(Keyspace::Keys, id.to_string(), "was erased, and its key row is back");
+                }
+                // The next opening takes it out.
+                Some(_) => n_leaving = n_leaving.saturating_add(1),
+                None => {}
             }
             self.person(&id)?;
             self.teller.checked.n_people = self.teller.checked.n_people.saturating_add(1);
             if self.teller.checked.n_people % PROGRESS_PEOPLE == 0 {
                 self.teller.progress("people", self.teller.checked.n_people);
             }
+        }
+        if self.house.urgent().tombstones.n_first_after(noted) > n_leaving {
+            let what = "does not cover people who have left the store: it is an older one, or missing";
+            self.found(Keyspace::House, "the note of the tombstone file", what);
         }
         Ok(())
     }
@@ -49,24 +69,56 @@ impl Check<'_> {
             self.found(Keyspace::Keys, id.to_string(), what);
             return Ok(());
         }
-        let open = match Open::load(&self.house, &*store, id) {
-            Ok(Some(open)) => open,
-            Ok(None) => return Ok(()),
-            Err(error @ (VaultError::Seal | VaultError::Damaged { .. })) => {
-                self.found(Keyspace::Profiles, id.to_string(), format!("the core record: {}", told(&error)));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        self.core(&open)?;
-        self.classes(&open)?;
-        self.events(&open)?;
-        self.ledger(&open)?;
-        self.decisions(&open)
+        let loaded = Open::load(&self.house, &*store, id);
+        if let Some(open) = self.opened(id, loaded)? {
+            self.core(&open);
+            self.names(&open)?;
+            self.records(&open, Whose::Living)?;
+        }
+        Ok(())
     }
 
-    /// The core record by itself, and what it names in the index.
-    fn core(&mut self, open: &Open) -> Result<(), VaultError> {
+    /// Those whose rows wait a day with the recovery key.
+    pub(super) fn waiting(&mut self) -> Result<(), VaultError> {
+        let store = Arc::clone(&self.store);
+        for row in store.scan(Keyspace::House, House::RECOVERIES) {
+            let (key, value) = row?;
+            let (Some(id), Ok(form)) = (House::recovery_of(&key), format::decode::<RecoveryForm>("house", &value))
+            else {
+                continue;
+            };
+            // A recovery row that does not open is named among the rows of the house.
+            let Ok(keys) = PersonKey::from_recovery(&form.sealed, &self.house.ring, &self.house.id, &id) else {
+                continue;
+            };
+            let loaded = Open::load_under(&self.house, &*store, &id, keys).map(Some);
+            if let Some(open) = self.opened(&id, loaded)? {
+                self.core(&open);
+                self.records(&open, Whose::Waiting)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self, id: &ProfileId, loaded: Result<Option<Open>, VaultError>) -> Result<Option<Open>, VaultError> {
+        match loaded {
+            Err(error @ (VaultError::Seal | VaultError::Damaged { .. })) => {
+                self.found(Keyspace::Profiles, id.to_string(), format!("the core record: {}", told(&error)));
+                Ok(None)
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn records(&mut self, open: &Open, whose: Whose) -> Result<(), VaultError> {
+        self.classes(open)?;
+        self.events(open)?;
+        self.ledger(open)?;
+        self.decisions(open, whose)
+    }
+
+    /// The core record by itself.
+    fn core(&mut self, open: &Open) {
         let id = open.id.to_string();
         if !self.numbers.insert(open.core.number) {
             self.found(Keyspace::Profiles, &id, "its number is another person's too");
@@ -77,6 +129,11 @@ impl Check<'_> {
         if open.core.consent_seq < open.core.n_ledger {
             self.found(Keyspace::Profiles, &id, "the core record counts fewer wishes than answers");
         }
+    }
+
+    /// What the core record names in the index.
+    fn names(&mut self, open: &Open) -> Result<(), VaultError> {
+        let id = open.id.to_string();
         for form in &open.core.identifiers {
             let Some(identifier) = House::identifier(form) else {
                 self.found(Keyspace::Profiles, &id, "the core record names an identifier of no known kind");
@@ -235,7 +292,7 @@ impl Check<'_> {
     }
 
     /// Each in the log, in the index, named by the core record; its message in the outbox as long as it waits.
-    fn decisions(&mut self, open: &Open) -> Result<(), VaultError> {
+    fn decisions(&mut self, open: &Open, whose: Whose) -> Result<(), VaultError> {
         let store = Arc::clone(&self.store);
         // What is as old as this may have left the core record before its own row goes.
         let oldest = self.house.now().plus_days(1 - DECISION_DAYS).ms();
@@ -269,11 +326,9 @@ impl Check<'_> {
                 content.as_deref(),
                 (form.at, form.at),
             )?;
-            let way = self.store.get(Keyspace::Index, &House::decision_row(&DecisionId::from_bytes(*form.id)))?;
-            if way.as_deref() != Some(open.id.as_bytes().as_slice()) {
-                self.found(Keyspace::Index, &record, "the way from the decision does not lead to its person");
+            if whose == Whose::Living {
+                self.ways(open, &record, &form)?;
             }
-            self.message(&record, &form)?;
         }
         for decided in &open.core.decided {
             let key = own_key(&open.id, decided.decision.as_slice());
@@ -283,6 +338,15 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What leads to a decision, and to its message while it waits.
+    fn ways(&mut self, open: &Open, record: &str, form: &DecisionForm) -> Result<(), VaultError> {
+        let way = self.store.get(Keyspace::Index, &House::decision_row(&DecisionId::from_bytes(*form.id)))?;
+        if way.as_deref() != Some(open.id.as_bytes().as_slice()) {
+            self.found(Keyspace::Index, record, "the way from the decision does not lead to its person");
+        }
+        self.message(record, form)
     }
 
     fn message(&mut self, record: &str, form: &DecisionForm) -> Result<(), VaultError> {

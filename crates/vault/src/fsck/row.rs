@@ -112,7 +112,9 @@ impl Check<'_> {
             let message = MessageId::from_bytes(*form.message);
             let way = store.get(Keyspace::Index, &House::message_row(&message))?;
             let person = self.somebody(form.person.as_slice());
-            let decision = person.and_then(|id| self.load(&id)).and_then(|open| self.decision(&open, &form.decision));
+            let open = person.and_then(|id| self.load(&id));
+            let is_closed = person.is_some() && open.is_none();
+            let decision = open.and_then(|open| self.decision(&open, &form.decision));
             let due = key.split_first_chunk::<8>();
             let agrees = decision.and_then(|decision| decision.message).is_some_and(|its| {
                 let state = if form.trying { MessageState::Trying } else { MessageState::Waiting };
@@ -121,6 +123,8 @@ impl Check<'_> {
             });
             let what = match way {
                 _ if person.is_none() => "is a message to nobody",
+                // Who cannot be opened was named already.
+                _ if is_closed => continue,
                 _ if !agrees => "is not how its decision says that the message stands",
                 Some(way) if due.is_some_and(|(due, _)| way == due) => continue,
                 _ => "nothing leads to the message",
@@ -146,6 +150,7 @@ impl Check<'_> {
     /// Every row of the house, by what its key begins with.
     pub(super) fn house_rows(&mut self) -> Result<(), VaultError> {
         let store = Arc::clone(&self.store);
+        self.requests()?;
         let mut has_number = false;
         for row in store.scan(Keyspace::House, &[]) {
             let (key, value) = row?;
@@ -169,6 +174,19 @@ impl Check<'_> {
         }
         if !has_number && !self.numbers.is_empty() {
             self.found(Keyspace::House, "n/number", "is missing: numbers would be given out twice");
+        }
+        Ok(())
+    }
+
+    /// When erasures were asked for.
+    fn requests(&mut self) -> Result<(), VaultError> {
+        let store = Arc::clone(&self.store);
+        for row in store.scan(Keyspace::House, House::REQUESTS) {
+            let (key, sealed) = row?;
+            // One that does not open is named in its turn.
+            let read = self.house.open_house(RecordKind::Request, &key, &sealed);
+            let form = read.and_then(|plain| format::decode::<RequestForm>("house", &plain));
+            self.erased_at.extend(form.map(|form| form.at));
         }
         Ok(())
     }
@@ -233,7 +251,14 @@ impl Check<'_> {
                 }
                 PersonKey::from_recovery(&form.sealed, &self.house.ring, &self.house.id, &id).map(drop)
             }
-            [b'g', b'/', token @ ..] if token.len() == 32 => format::decode::<LeftForm>("house", value).map(drop),
+            [b'g', b'/', token @ ..] if token.len() == 32 => {
+                let form: LeftForm = format::decode("house", value)?;
+                if self.erased_at.contains(&form.erased_at) {
+                    Ok(())
+                } else {
+                    Err(damaged("of an erasure nobody asked for"))
+                }
+            }
             _ => Err(damaged("is a row of no known kind")),
         }
     }
