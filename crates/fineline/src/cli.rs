@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt, import,
-    init, key, man, notice, person, plan, segment, serve, source, staff, upgrade,
+    apply, audit, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt, fsck,
+    import, init, key, man, notice, person, plan, segment, serve, source, staff, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -117,9 +117,11 @@ pub enum Command {
     /// Search every byte for one person, with every key that can be found
     #[command(subcommand)]
     Census(census::Command),
-    /// Verify receipts, offline
+    /// Verify receipts and the log, offline; pack the log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Read the whole data folder and name every record that is not as it was written
+    Fsck(fsck::Args),
     /// Replace the keys that wrap everybody's keys, and destroy the old ones
     #[command(subcommand)]
     Key(key::Command),
@@ -168,6 +170,7 @@ impl Command {
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),
             Self::Audit(command) => audit::run(command, ground),
+            Self::Fsck(args) => fsck::run(&args, ground),
             Self::Key(command) => key::run(command, ground),
             Self::Notice(command) => notice::run(command, ground),
             Self::Config(args) => config_command::run(&args, ground),

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod fmt;
+pub mod fsck;
 pub mod import;
 pub mod init;
 pub mod key;

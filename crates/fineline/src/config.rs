@@ -33,6 +33,11 @@ pub const KEYS: &[Key] = &[
     key("promise", "promise.toml", "the promise file"),
     key("data", "data", "the data folder"),
     key("root", "", "the root key file; empty = keys/root beside the data folder"),
+    key(
+        "witness",
+        "",
+        "a file on a second disk that remembers how far the log and the erasures reached; an older data folder is then refused; empty = none",
+    ),
     key("engine", "fjall", "fjall or redb; fixed once the data folder exists"),
     key("listen", "127.0.0.1:4000", "where people, sites and servers reach us"),
     key("console_listen", "", "where staff reach the console; empty = 127.0.0.1 and the next port"),
@@ -242,6 +247,12 @@ impl Settings {
         self.given("root").map_or_else(beside, PathBuf::from)
     }
 
+    /// The witness file; `None` when not set.
+    #[must_use]
+    pub fn witness(&self) -> Option<PathBuf> {
+        self.given("witness").map(PathBuf::from)
+    }
+
     /// Which engine.
     ///
     /// # Errors
@@ -427,6 +438,31 @@ pub fn write_new_bytes(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// When it cannot be written.
 pub fn write_over(path: &Path, text: &str) -> anyhow::Result<()> {
     write_with(path, text.as_bytes(), std::fs::OpenOptions::new().write(true).create(true).truncate(true))
+}
+
+/// The same for bytes.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_over_bytes(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_with(path, bytes, std::fs::OpenOptions::new().write(true).create(true).truncate(true))
+}
+
+/// Reads a file below a folder named on the command line; `None` when there is none.
+///
+/// # Errors
+/// When it cannot be read, or has more than `bytes_max` bytes.
+pub fn read_bytes(path: &Path, bytes_max: u64) -> anyhow::Result<Option<Vec<u8>>> {
+    use std::io::Read;
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    open(path)?.take(bytes_max + 1).read_to_end(&mut bytes).with_context(|| format!("reading {}", path.display()))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Failure::usage(format!("{} has more than {bytes_max} bytes", path.display())));
+    }
+    Ok(Some(bytes))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the program writes the files named on the command line")]

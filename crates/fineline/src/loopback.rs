@@ -76,4 +76,21 @@ impl Loopback {
         };
         tokio::time::timeout(ANSWER_MAX, ask).await.with_context(|| format!("no answer from {path}"))?
     }
+
+    /// Gets an answer as it is.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::get(format!("{}{path}", self.base))
+            .header(AUTHORIZATION, self.authorization.as_ref())
+            .body(Full::default())?;
+        let ask = async {
+            let response = self.client.request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+            Ok((status, body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes()))
+        };
+        tokio::time::timeout(ANSWER_MAX, ask).await.with_context(|| format!("no answer from {path}"))?
+    }
 }

@@ -27,6 +27,8 @@ const MESSAGES_PER_STEP: usize = 200;
 const PROFILES_PER_STEP: usize = 200;
 /// How often the date is looked at, to sweep once a day.
 const SWEEP_LOOK: Duration = Duration::from_secs(60);
+/// How long after a note that failed the next one is tried.
+const WITNESS_REST: Duration = Duration::from_secs(60);
 /// How often readiness is looked at.
 const READY_LOOK: Duration = Duration::from_millis(500);
 
@@ -101,10 +103,11 @@ impl Assembly {
         let public = Router::new()
             .merge(collect::http::routes(collect))
             .merge(decide::http::routes(decide))
-            .merge(portal::routes(portal));
+            .merge(portal::routes(portal.clone()));
         let jobs = jobs(&vault, rng, clock, mailer)?;
         let census = census_routes(vault.clone(), vault.issue_pass(console_at)?);
-        let console = console::routes(Arc::new(staff)).merge(census);
+        // Here the operator's `audit pack` finds the log, wherever the public listener stands.
+        let console = console::routes(Arc::new(staff)).merge(census).merge(portal::log_routes(portal));
         Ok(Self { vault, public, console, jobs, live })
     }
 }
@@ -121,7 +124,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 fn jobs(vault: &Vault, rng: Arc<dyn Rng>, clock: Arc<dyn Clock>, mailer: Option<Mailer>) -> anyhow::Result<Vec<Job>> {
-    let mut jobs = vec![understanding(vault.clone()), deciding(vault.clone(), rng), sweeping(vault.clone(), clock)];
+    let (understanding, deciding) = (understanding(vault.clone()), deciding(vault.clone(), rng));
+    let mut jobs = vec![understanding, deciding, sweeping(vault.clone(), clock), witnessing(vault.clone())];
     match mailer {
         Some(mailer) => jobs.push(delivering(vault.clone(), mailer)?),
         None => tracing::warn!("no `relay` is set: messages wait in the outbox"),
@@ -196,6 +200,28 @@ fn sweeping(vault: Vault, clock: Arc<dyn Clock>) -> Job {
         })
     };
     Job { name: "sweep", step: Box::new(step) }
+}
+
+/// Growth and erasures are noted on the second disk. That it is away is told and tried again, and stops nothing.
+fn witnessing(vault: Vault) -> Job {
+    let step = move || {
+        let noted = vault.witness();
+        let outcome = if noted.is_ok() { "noted" } else { "failed" };
+        match noted {
+            Ok(false) => return Ok(Did::Nothing),
+            Ok(true) => {}
+            Err(VaultError::Closed) => return Ok(Did::Over),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the witness could not be told how far the log reaches"
+                );
+            }
+        }
+        metrics::counter!("fineline_program_witness_notes_total", "outcome" => outcome).increment(1);
+        Ok(if outcome == "noted" { Did::Nothing } else { Did::NothingFor(WITNESS_REST) })
+    };
+    Job { name: "witness", step: Box::new(step) }
 }
 
 /// Serves until `stop` ends or a job cannot go on; then lets go in order: no new connections, no new steps, the queue

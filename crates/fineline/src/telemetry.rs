@@ -15,6 +15,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("fineline_program_pump_steps_total", "steps of the pump, by job and outcome"),
     ("fineline_program_pump_step_seconds", "how long a step of the pump took, by job"),
     ("fineline_program_swept_records_total", "records removed because their date had passed"),
+    ("fineline_program_witness_notes_total", "notes for the witness file, by outcome: noted, failed"),
     ("fineline_vault_batches_total", "batches written and synced by the committer"),
     ("fineline_vault_commit_microseconds_total", "time the committer spent, by stage: judge, seal, write, publish"),
 ];

@@ -2,10 +2,12 @@
 //! becomes a kind word in one place. What the pages say is in their own files.
 
 mod api;
+mod log;
 mod message;
 mod person;
 
 pub use api::Api;
+pub use log::log_routes;
 
 use crate::frame::{Frame, MARK, SHEET};
 use crate::front::{EnterPage, FrontPage, SorryPage};
@@ -49,7 +51,7 @@ const HEADERS: [(HeaderName, &str); 8] = [
     (HeaderName::from_static("x-robots-tag"), "noindex"),
 ];
 
-/// Everything the portal answers: pages, message links, server API, well-known files.
+/// Everything the portal answers: pages, message links, server API, well-known files, the log.
 pub fn routes(state: Arc<State>) -> Router {
     Router::new()
         .route("/privacy", get(front))
@@ -61,6 +63,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .merge(person::routes())
         .merge(message::routes())
         .merge(api::routes())
+        .merge(log::routes())
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(&state), around))
         .with_state(state)
@@ -172,7 +175,7 @@ async fn around(With(state): With<Arc<State>>, mut request: Request, next: Next)
     let path = request.uri().path();
     // The sheet and the mark are kept by caches that many share, so no session is looked up, or renewed, for them.
     let is_own = path.starts_with("/privacy") && ![SHEET_AT, MARK_AT].contains(&path);
-    let is_api = path.starts_with("/v1/");
+    let is_api = path.starts_with("/v1/") || path.starts_with("/log/");
     let cookie = is_own.then(|| cookie(request.headers(), state.cookie().0)).flatten();
     let session = cookie.and_then(|token| state.sessions.find(&token));
     let gpc = request.headers().get_all("sec-gpc").iter().any(|value| value == "1");

@@ -41,7 +41,7 @@ mod tests;
 pub use error::PortalError;
 pub use export::SCHEMA;
 pub use frame::{MARK, SHEET};
-pub use http::{Api, routes};
+pub use http::{Api, log_routes, routes};
 pub use session::{Session, Sessions};
 
 use model::{At, ProfileId, Rng};

@@ -82,6 +82,12 @@ pub enum LogError {
     },
 }
 
+/// How many batches a checkpoint says that the log has; whoever signed it. `None` when it is no checkpoint.
+#[must_use]
+pub fn log_size(checkpoint: &str) -> Option<u64> {
+    Checkpoint::read(checkpoint).map(|checkpoint| checkpoint.size)
+}
+
 /// Verifies a log from its checkpoint, its keys (JWK set) and its tiles, and that `older` (checkpoints or witness files) are
 /// beginnings of it. Of a witness file that tells of a restore, what it saw since then counts.
 ///

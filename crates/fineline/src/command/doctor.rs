@@ -9,6 +9,7 @@ use deliver::dkim::Signer;
 use model::{At, Clock};
 use serde::Serialize;
 use std::path::Path;
+use vault::witness::WitnessState;
 use vault::{Vault, VaultError};
 
 /// Free room below which it is time to act, in bytes.
@@ -134,18 +135,50 @@ fn folder(ground: &Ground) -> Vec<Finding> {
                 Some(VaultError::Locked { .. }) => {
                     finding("data", Health::Fine, "in use by a running `fineline serve`")
                 }
+                Some(VaultError::Behind { .. } | VaultError::NotAWitness { .. }) => {
+                    return vec![finding("witness", Health::Broken, format!("{error:#}"))];
+                }
                 _ => finding("data", Health::Broken, format!("{error:#}")),
             };
-            return vec![found];
+            return std::iter::once(found).chain(second_disk(ground)).collect();
         }
     };
     let mut findings = signature(ground, &vault);
+    findings.extend(witness(ground, &vault));
     let house = vault.house();
     findings.push(match vault.close() {
         Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
         Err(error) => finding("data", Health::Broken, error.to_string()),
     });
     findings
+}
+
+/// Whether the witness can be told how far the log reaches.
+fn witness(ground: &Ground, vault: &Vault) -> Option<Finding> {
+    let path = ground.settings.witness().map(|path| path.display().to_string()).unwrap_or_default();
+    Some(match vault.witness_state() {
+        WitnessState::None => {
+            finding("witness", Health::Look, "no `witness` is set: an older data folder looks like a whole one")
+        }
+        WitnessState::Kept(Some(seen)) => {
+            finding("witness", Health::Fine, format!("{path} saw batch {} at {}", seen.size, seen.at))
+        }
+        WitnessState::Kept(None) => finding("witness", Health::Fine, format!("{path} is new")),
+        WitnessState::Away(error) => {
+            let error = anyhow::Error::new(error);
+            finding("witness", Health::Broken, format!("{error:#}; nothing is witnessed until this is mended"))
+        }
+    })
+}
+
+/// The witness of a house that is being served: only whether its file is there and may be written.
+fn second_disk(ground: &Ground) -> Option<Finding> {
+    let path = ground.settings.witness()?;
+    let found = match rustix::fs::access(&path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK) {
+        Ok(()) => finding("witness", Health::Fine, format!("{} can be read and written", path.display())),
+        Err(error) => finding("witness", Health::Broken, format!("{}: {error}", path.display())),
+    };
+    Some(found)
 }
 
 /// The DNS records of the signing keys: without them receivers take our mail for somebody else's.

@@ -14,6 +14,7 @@ mod durable;
 mod forgetting;
 mod history;
 mod house;
+mod log;
 mod program;
 mod reference;
 mod story;

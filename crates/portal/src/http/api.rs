@@ -1,7 +1,7 @@
 //! The company's server-side door (`/v1/…`, secret key of a server source) and the well-known files. It reads a person only
 //! with a reason, and each such read is shown to that person. Answers that are not as asked are problem documents.
 
-use super::{Sorry, State, With, person};
+use super::{Sorry, State, With, log, person};
 use crate::copy::{self, MessageCopy};
 use crate::reader::{self, Reader};
 use axum::body::Bytes;
@@ -32,7 +32,18 @@ const HANDED_OFF: &str = "to open this page for you";
 /// The documented routes of the portal.
 #[derive(OpenApi, Debug)]
 #[openapi(
-    paths(portal_sessions, lookup, read_person, export_person, why, gpc, keys),
+    paths(
+        portal_sessions,
+        lookup,
+        read_person,
+        export_person,
+        why,
+        gpc,
+        keys,
+        log::checkpoint,
+        log::hashes,
+        log::entries
+    ),
     components(schemas(UserIdBody, PortalSession, PersonRef, PersonRead, Problem, Gpc))
 )]
 pub struct Api;
@@ -66,7 +77,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, message: &str) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: &str) -> Self {
         Self { kind: "about:blank", status: status.as_u16(), code, message: message.to_owned(), line: None }
     }
 

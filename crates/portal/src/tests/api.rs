@@ -180,6 +180,35 @@ async fn public_keys_are_there_for_everybody() {
     assert!(keys.json()["keys"].as_array().is_some_and(|keys| !keys.is_empty()));
 }
 
+#[tokio::test]
+async fn d14_anybody_may_fetch_the_log_and_verify_it_without_the_house() {
+    let house = House::with_one_customer().await;
+    for n in 0..300u32 {
+        house.vault.put_house_record("n", Some(n.to_be_bytes().to_vec())).unwrap().wait().unwrap();
+    }
+    let checkpoint = house.get("/log/checkpoint").await.text();
+    let keys = house.get("/.well-known/fineline-keys.json").await.text();
+    let size = vault::audit::log_size(&checkpoint).unwrap();
+    let mut files = std::collections::BTreeMap::new();
+    for address in vault::tile::TileAddress::all_of(size) {
+        let answer = house.get(&format!("/log/{address}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{address}");
+        let kept = answer.headers["cache-control"].to_str().unwrap().to_owned();
+        assert_eq!(kept.starts_with("public"), address.width == 256, "{address}: {kept}");
+        files.insert(address, answer.bytes);
+    }
+    let verified =
+        vault::audit::verify_log(&checkpoint, &keys, &[], |address| Ok(files.get(address).cloned())).unwrap();
+    assert_eq!(verified.size, size);
+    for wrong in
+        ["tile/0/001", "tile/0/000.p/0", "tile/0/0", "tile/9/000", "tile/entries/x", "tile/entries/%30%30%30", "else"]
+    {
+        let answer = house.get(&format!("/log/{wrong}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{wrong}");
+        assert_eq!(answer.json()["status"], 404, "{wrong}");
+    }
+}
+
 #[test]
 fn every_json_route_is_described() {
     let api = serde_json::to_value(Api::openapi()).unwrap();
@@ -189,6 +218,9 @@ fn every_json_route_is_described() {
         [
             "/.well-known/fineline-keys.json",
             "/.well-known/gpc.json",
+            "/log/checkpoint",
+            "/log/tile/entries/{index}",
+            "/log/tile/{level}/{index}",
             "/v1/decisions/{decision}/why",
             "/v1/people/lookup",
             "/v1/people/{person}",

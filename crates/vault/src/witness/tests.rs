@@ -229,10 +229,15 @@ fn a_forged_or_foreign_note_is_refused_and_a_torn_last_one_is_passed_over() {
         let zeros = [&whole.as_bytes()[..cut], vec![0; whole.len() - cut].as_slice()].concat();
         with(&zeros).unwrap_or_else(|error| panic!("zeros from {cut}: {error}"));
     }
+    let (keys, id) = {
+        let inner = &house.open().unwrap().inner.house;
+        (Arc::clone(&inner.keys), inner.id)
+    };
     for at in begins..whole.len() - 2 {
         let mut forged = whole.clone().into_bytes();
         forged[at] = if forged[at] == b'7' { b'8' } else { b'7' };
-        let refused = with(&forged);
+        Disk::replace(&house.witness_file(), &forged).unwrap();
+        let refused = Witness::open(&house.witness_file(), Arc::clone(&keys), &id);
         let is_spare_bits = whole.as_bytes()[at + 1] == b'\n' || whole.as_bytes()[at + 1] == b'=';
         let is_end_lost = whole.as_bytes()[at] == b'\n';
         assert!(refused.is_err() || is_spare_bits || is_end_lost, "byte {}", at - begins);

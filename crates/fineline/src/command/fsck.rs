@@ -1,0 +1,53 @@
+//! `fineline fsck`: reads the whole data folder, which nobody may serve meanwhile, and names what is changed, missing, swapped
+//! or put back: one line per finding. It mends nothing.
+
+use crate::cli::Ground;
+use crate::exit::Exit;
+use crate::house;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use vault::fsck::{Told, fsck};
+use vault::{VaultError, fsck};
+
+/// Read the whole data folder and name every record that is not as it was written.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Checks.
+///
+/// # Errors
+/// A house that is being served, another root key, another version. What is wrong inside is a finding, not an error.
+pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
+    let written = house::promise(ground)?;
+    let options = house::options(&ground.settings)?;
+    let watched = ground.say.is_watched() && !ground.say.is_json();
+    let bar = watched.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+    // A closed pipe is not an error; another failure of stdout is told at the end.
+    let mut failed = None;
+    let checked = fsck(&options, house::household(written.promise), &mut |told| match told {
+        Told::Found(finding) => {
+            let machine = serde_json::json!({ "place": finding.place, "record": finding.record, "what": finding.what });
+            failed = ground.say.answer(&machine, &finding).err().or(failed.take());
+        }
+        Told::Progress { what, n_done } => bar.iter().for_each(|bar| {
+            bar.set_message(format!("{n_done} {what}"));
+            bar.tick();
+        }),
+    });
+    bar.iter().for_each(ProgressBar::finish_and_clear);
+    let checked = checked.map_err(|error| match error {
+        VaultError::Locked { .. } => anyhow::Error::new(error).context("the house is being served: stop it first"),
+        other => other.into(),
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    let fsck::Checked { n_batches, n_people, n_rows, n_findings } = checked;
+    if ground.say.is_json() {
+        let machine =
+            serde_json::json!({ "batches": n_batches, "people": n_people, "rows": n_rows, "findings": n_findings });
+        ground.say.data(machine)?;
+    }
+    ground.say.talk(format!("{n_batches} batches, {n_people} people, {n_rows} rows read: {n_findings} findings"));
+    if n_findings > 0 {
+        ground.say.next("keep this folder as it is, and restore a backup into a new one");
+    }
+    Ok(if n_findings == 0 { Exit::Fine } else { Exit::Findings })
+}
