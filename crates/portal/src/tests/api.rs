@@ -184,7 +184,7 @@ async fn public_keys_are_there_for_everybody() {
 async fn d14_anybody_may_fetch_the_log_and_verify_it_without_the_house() {
     let house = House::with_one_customer().await;
     for n in 0..300u32 {
-        house.vault.put_house_record("n", Some(n.to_be_bytes().to_vec())).unwrap().wait().unwrap();
+        house.vault.put_house_record("n", Some(n.to_be_bytes().to_vec())).unwrap().await.unwrap();
     }
     let checkpoint = house.get("/log/checkpoint").await.text();
     let keys = house.get("/.well-known/fineline-keys.json").await.text();
