@@ -190,7 +190,7 @@ where
 
     /// Whether the stored hash of a node is this one. Seven of eight levels are not stored.
     fn check(&mut self, tree_level: u8, index: u64, hash: &Hash) -> Result<(), LogError> {
-        if tree_level % 8 != 0 {
+        if !tree_level.is_multiple_of(8) {
             return Ok(());
         }
         let (level, width) = (tree_level / 8, u64::from(TILE_WIDTH));

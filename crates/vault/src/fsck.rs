@@ -191,7 +191,7 @@ impl Check<'_> {
 
     fn row(&mut self) {
         self.teller.checked.n_rows = self.teller.checked.n_rows.saturating_add(1);
-        if self.teller.checked.n_rows % PROGRESS_ROWS == 0 {
+        if self.teller.checked.n_rows.is_multiple_of(PROGRESS_ROWS) {
             self.teller.progress("rows", self.teller.checked.n_rows);
         }
     }

@@ -41,7 +41,7 @@ impl Check<'_> {
             self.leaf(&mut tree, number, batch_leaf(number, &link.hash, &link.entries_root), follows)?;
             self.entries(number, &link)?;
             next = number.saturating_add(1);
-            if number % PROGRESS_BATCHES == 0 {
+            if number.is_multiple_of(PROGRESS_BATCHES) {
                 self.teller.progress("batches", number);
             }
         }
@@ -105,7 +105,7 @@ impl Check<'_> {
             return Ok(());
         };
         let (hash, entries) = split(&row);
-        if root_of(&entries) != link.entries_root || hash != Some(link.hash) || row.len() % 32 != 0 {
+        if root_of(&entries) != link.entries_root || hash != Some(link.hash) || !row.len().is_multiple_of(32) {
             self.found(Keyspace::House, record(), "its entries are not those of its link");
         }
         let mut at: Option<i64> = None;

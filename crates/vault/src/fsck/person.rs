@@ -50,7 +50,7 @@ impl Check<'_> {
             }
             self.person(&id)?;
             self.teller.checked.n_people = self.teller.checked.n_people.saturating_add(1);
-            if self.teller.checked.n_people % PROGRESS_PEOPLE == 0 {
+            if self.teller.checked.n_people.is_multiple_of(PROGRESS_PEOPLE) {
                 self.teller.progress("people", self.teller.checked.n_people);
             }
         }
@@ -175,10 +175,10 @@ impl Check<'_> {
                 continue;
             }
             let opened = class.map_err(|_| VaultError::Seal).and_then(|class| {
-                let record_key = open.key.record_key(class, None).ok_or(VaultError::Seal)?;
+                let record_key = open.key.record_key(class).ok_or(VaultError::Seal)?;
                 let kind = RecordKind::Profile;
                 let place = Place { house: &self.house.id, profile: &open.id, class, kind, id: &[] };
-                let form: ClassForm = format::decode("profiles", &seal::open(&record_key, &place, &sealed)?)?;
+                let form: ClassForm = format::decode("profiles", &seal::open(record_key, &place, &sealed)?)?;
                 form.facts.iter().try_for_each(|fact| fact.fact().map(|_| ()))
             });
             if let Err(error) = opened {
