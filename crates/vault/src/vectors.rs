@@ -12,8 +12,10 @@ use crate::log::{Checkpoint, LogLeaf};
 use crate::receipt::{self, Inclusion, KeyTrust};
 use crate::record::Erasure;
 use crate::seal::{self, Nonces, Place, RecordKind};
+use crate::tile::TileAddress;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
+use crate::witness::{Seen, Witness};
 use crate::{EngineKind, folder};
 use model::chance::Seeded;
 use model::{At, Day, HouseId, ProfileId};
@@ -68,7 +70,7 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 9] = [
+const VECTORS: [(&str, Check, Write); 11] = [
     ("envelope-1.json", check_envelope, write_envelope),
     ("envelope-2.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
@@ -78,6 +80,8 @@ const VECTORS: [(&str, Check, Write); 9] = [
     ("tombstones-1.json", check_tombstones, || write_tombstones(Erasure::Now)),
     ("tombstones-2.json", check_tombstones, || write_tombstones(Erasure::WithinADay)),
     ("receipt-1.json", check_receipt, write_receipt),
+    ("log-1.json", check_log, write_log),
+    ("witness-1.json", check_witness, write_witness),
 ];
 
 #[test]
@@ -87,7 +91,8 @@ fn every_published_vector_opens() {
         check(&serde_json::from_slice(&text).unwrap());
     }
     let files = std::fs::read_dir(formats()).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-    let ours = ["envelope", "derivation", "key-ring", "recovery", "urgent-log", "tombstones", "receipt"];
+    let ours =
+        ["envelope", "derivation", "key-ring", "recovery", "urgent-log", "tombstones", "receipt", "log", "witness"];
     for file in files.filter(|file| ours.iter().any(|name| file.starts_with(&format!("{name}-")))) {
         assert!(VECTORS.iter().any(|(name, ..)| *name == file), "{file} is opened by no test");
     }
@@ -303,6 +308,60 @@ fn check_receipt(value: &Value) {
     assert_eq!(json!([batch, size]), json!([value["batch"], value["size"]]));
     let receipt: Value = serde_json::from_str(value["receipt"].as_str().unwrap()).unwrap();
     assert!(Checkpoint::read(receipt["header"]["proof"]["checkpoint"].as_str().unwrap()).is_some());
+}
+
+/// A log of 260 batches as `audit pack` writes it.
+fn write_log() -> Value {
+    let keys = Arc::new(Ring::in_memory(&HOUSE, &Seeded::new(6)).house_keys().unwrap());
+    let engine = engine::open(EngineKind::Memory, Path::new("")).unwrap();
+    let mut chain = Chain::open(engine.snapshot().as_ref(), Arc::clone(&keys), &HOUSE).unwrap();
+    for n in 0..260u64 {
+        let mut ops = vec![Op::Put(engine::Keyspace::Events, n.to_be_bytes().to_vec(), b"event".to_vec())];
+        let entries: Vec<LogLeaf> = (0..n % 2).map(|_| LogLeaf::commit(&[7; 16], b"entry")).collect();
+        chain.next(&mut ops, &entries).unwrap();
+        engine.commit(ops).unwrap();
+    }
+    let store = engine.snapshot();
+    let tiles: serde_json::Map<String, Value> = TileAddress::all_of(260)
+        .map(|at| (at.to_string(), json!(hex(crate::tile::read(store.as_ref(), &at).unwrap().unwrap()))))
+        .collect();
+    let checkpoint = crate::chain::checkpoint(store.as_ref()).unwrap().unwrap();
+    json!({ "checkpoint": checkpoint, "keys": receipt::public_keys_json(&keys), "tiles": tiles })
+}
+
+fn check_log(value: &Value) {
+    let (checkpoint, keys) = (value["checkpoint"].as_str().unwrap(), value["keys"].as_str().unwrap());
+    let tile = |at: &TileAddress| Ok(value["tiles"].get(at.to_string()).map(bytes));
+    assert_eq!(crate::audit::verify_log(checkpoint, keys, &[], tile).unwrap().size, 260);
+}
+
+/// A witness file with a note of growth and one of a restore.
+fn write_witness() -> Value {
+    let keys = Arc::new(Ring::in_memory(&HOUSE, &Seeded::new(6)).house_keys().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("witness");
+    let mut witness = Witness::open(&path, Arc::clone(&keys), &HOUSE).unwrap();
+    let seen = Seen {
+        size: 50,
+        root: [3; 32],
+        tombstone_epoch: 2,
+        tombstone_mac: [4; 32],
+        at: At::from_ms(1_790_000_000_123),
+        restored_from: None,
+    };
+    witness.note(seen).unwrap();
+    witness.note_restored(Seen { size: 42, root: [5; 32], ..seen }).unwrap();
+    let text = String::from_utf8(Disk::read(&path).unwrap().unwrap()).unwrap();
+    json!({ "text": text, "name": format!("fineline/{HOUSE}/witness"), "public": hex(keys.receipt.public()) })
+}
+
+fn check_witness(value: &Value) {
+    let (text, name) = (value["text"].as_str().unwrap(), value["name"].as_str().unwrap());
+    let seen = crate::witness::verified(text, name, &bytes(&value["public"])).unwrap();
+    let said: Vec<_> = seen.iter().map(|seen| (seen.size, seen.root[0], seen.restored_from)).collect();
+    assert_eq!(said, [(50, 3, None), (42, 5, Some(50))]);
+    assert!(seen.iter().all(|seen| (seen.tombstone_epoch, seen.tombstone_mac) == (2, [4; 32])));
+    assert!(seen.iter().all(|seen| seen.at == At::from_ms(1_790_000_000_123)));
 }
 
 #[test]
