@@ -8,8 +8,9 @@
 //! Reading order: [`record`] (what goes in and out) → [`Vault`] (commands) → [`snapshot`] and [`permit`] (reading) →
 //! `narrow` (urgent commands) and `commit` (the one writer, a file per command) → `house` (what is open) and `state` (what
 //! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
-//! → `engine` and `disk` (where) → `chain`, `log`, `statement`, [`receipt`] (proof) → `commit::erase`, `commit::rotate`,
-//! [`census`] (forgetting) → `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
+//! → `engine` and `disk` (where) → `chain`, `log`, `note`, `statement`, [`receipt`], [`tile`], [`audit`] (proof) →
+//! [`witness`] and [`fsck`] (whether all of it is still there) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) →
+//! `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
 //! no HTTP.
