@@ -35,7 +35,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The receipt, as downloaded; `-` reads stdin
-    #[arg(required_unless_present = "log", conflicts_with = "log")]
+    #[arg(conflicts_with = "log")]
     receipt: Option<PathBuf>,
     /// A folder with a log, as `audit pack` writes it
     #[arg(long, value_name = "FOLDER")]
