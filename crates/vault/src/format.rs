@@ -625,6 +625,27 @@ pub(crate) struct CoreForm {
     /// The latest "less", as long as it can be taken back.
     #[n(21)]
     pub less: Option<LessForm>,
+    /// The rows under this person's keys, but for this one.
+    #[n(22)]
+    pub tally: Option<TallyForm>,
+}
+
+/// How many rows a person has, in the order of `erase::OWN`, and the sum of their marks.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct TallyForm {
+    #[n(0)]
+    pub n: Vec<u64>,
+    #[n(1)]
+    pub sum: Bytes16,
+}
+
+/// The rows of the house after a batch: keyspace, how many, sum of their marks.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct HouseTallyForm {
+    #[n(0)]
+    pub batch: u64,
+    #[n(1)]
+    pub rows: Vec<(u8, u64, Bytes16)>,
 }
 
 /// A "less" said in a message, and what it can be taken back to.

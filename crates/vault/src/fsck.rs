@@ -4,8 +4,8 @@
 //! Reading order: [`fsck`] (files, then the checks in order) → `log` (chain, tree, entries) → `person` (everything under one
 //! person's keys) → `row` (index, outbox, marks, keys and the rows of the house).
 //!
-//! A row that nothing counts or names can be taken away, or put back as it was earlier, unseen: facts, buckets, events, marks,
-//! tokens of those who left, named records. Counting rows per person belongs into `person`, beside its other checks.
+//! Rows are counted (`tally`): one that is taken away or put back is missed, and mostly named by its person. A wrapped key row
+//! put back as it was under the same key version is not: it opens, and what it should not open is gone.
 //!
 //! Deliberately not: mending. Nothing is written but what an engine writes when it opens its own files.
 
@@ -149,6 +149,7 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
     check.outbox()?;
     check.marks()?;
     check.house_rows()?;
+    check.tallies()?;
     Ok(check.teller.checked)
 }
 

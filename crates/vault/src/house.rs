@@ -17,6 +17,7 @@ use crate::record::{Identifier, IdentifierKind};
 use crate::retention::{self, CORE};
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::state::{Generation, Reach};
+use crate::tally::Marker;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::wish::Wish;
@@ -47,6 +48,7 @@ pub(crate) struct House {
     bucket_classes: Vec<RetentionId>,
     days: RwLock<DaySecrets>,
     nonces: Nonces,
+    pub marker: Marker,
     published: RwLock<Arc<Generation>>,
     urgent: Mutex<Urgent>,
     /// Erased, their rows not yet gone.
@@ -145,6 +147,7 @@ impl House {
         Self {
             id: parts.id,
             engine: parts.engine,
+            marker: Marker::new(parts.keys.tally().clone()),
             keys: parts.keys,
             ring: parts.ring,
             bucket_classes: classes.into_iter().collect(),
@@ -493,6 +496,8 @@ impl House {
     pub(crate) const SOURCE_KEYS: &[u8] = b"k/";
     /// The next person number.
     pub(crate) const NUMBER: &[u8] = b"n/number";
+    /// How many rows there are, and the sum of their marks.
+    pub(crate) const TALLY: &[u8] = b"n/tally";
     /// Which traits the stored buckets were folded for.
     pub(crate) const COLUMNS: &[u8] = b"n/columns";
     /// What each entry of the one log is, without its content.

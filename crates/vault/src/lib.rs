@@ -52,6 +52,7 @@ mod set;
 pub mod snapshot;
 mod state;
 mod statement;
+mod tally;
 pub mod tile;
 mod tombstone;
 mod totals;

@@ -15,6 +15,7 @@ use crate::person::Open;
 use crate::record::Review;
 use crate::seal::RecordKind;
 use crate::state::{Generation, Person, State, Wheel};
+use crate::tally::HouseTally;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::witness::Watch;
@@ -117,7 +118,8 @@ impl Vault {
     fn start(parts: Parts, chain: Chain, queue_max: usize) -> Result<Self, VaultError> {
         no_core_dumps();
         let house = Arc::new(House::new(parts));
-        let mut committer = Committer { house: Arc::clone(&house), wheel: Wheel::default(), chain };
+        let tally = HouseTally::open(&house, &*house.generation().store, chain.number())?;
+        let mut committer = Committer { house: Arc::clone(&house), wheel: Wheel::default(), chain, tally };
         load_house(&house)?;
         load_people(&house, &mut committer.wheel)?;
         house.replay()?;

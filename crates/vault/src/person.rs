@@ -39,6 +39,8 @@ pub(crate) struct Open {
     /// The core record as it was read: what has not changed is not written again.
     before: CoreForm,
     classes: BTreeMap<RetentionId, ClassForm>,
+    /// Rows as they were read, the core record among them: `None` = there was none.
+    read: BTreeMap<RetentionId, Option<Vec<u8>>>,
     /// Class records to write.
     pub changed: BTreeSet<RetentionId>,
     /// The key row has a new class secret.
@@ -52,7 +54,8 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) fn new(id: ProfileId, key: PersonKey, core: CoreForm) -> Self {
         let (classes, changed, before) = (BTreeMap::new(), BTreeSet::new(), CoreForm::default());
-        Self { id, key, core, before, classes, changed, key_changed: true, folded: true, is_new: true }
+        let read = BTreeMap::from([(CORE, None)]);
+        Self { id, key, core, before, classes, read, changed, key_changed: true, folded: true, is_new: true }
     }
 
     /// Whether anything has to be written.
@@ -79,7 +82,19 @@ impl Open {
         let place = Place { house: &house.id, profile: id, class: CORE, kind: RecordKind::Person, id: &[] };
         let core: CoreForm = format::decode("profiles", &seal::open(key.core_key(), &place, &sealed)?)?;
         let (before, classes, changed) = (core.clone(), BTreeMap::new(), BTreeSet::new());
-        Ok(Self { id: *id, key, core, before, classes, changed, key_changed: false, folded: false, is_new: false })
+        let read = BTreeMap::from([(CORE, Some(sealed))]);
+        Ok(Self {
+            id: *id,
+            key,
+            core,
+            before,
+            classes,
+            read,
+            changed,
+            key_changed: false,
+            folded: false,
+            is_new: false,
+        })
     }
 
     /// Whether the record of a class was opened.
@@ -95,24 +110,37 @@ impl Open {
         class: RetentionId,
     ) -> Result<&mut ClassForm, VaultError> {
         if !self.classes.contains_key(&class) {
-            let form = self.read_class(house, rows, class)?;
+            let form = match self.read_class(house, rows, class)? {
+                Some((sealed, form)) => {
+                    self.read.insert(class, sealed);
+                    form
+                }
+                None => ClassForm::default(),
+            };
             self.classes.insert(class, form);
         }
         Ok(self.classes.entry(class).or_default())
     }
 
+    /// The row of a class and what it says; `None` when there is no key to it, and it was not looked for.
     fn read_class(
         &self,
         house: &House,
         rows: &(impl Rows + ?Sized),
         class: RetentionId,
-    ) -> Result<ClassForm, VaultError> {
-        let Some(key) = self.key.record_key(class) else { return Ok(ClassForm::default()) };
+    ) -> Result<Option<(Option<Vec<u8>>, ClassForm)>, VaultError> {
+        let Some(key) = self.key.record_key(class) else { return Ok(None) };
         let Some(sealed) = rows.get(Keyspace::Profiles, &class_key(&self.id, class))? else {
-            return Ok(ClassForm::default());
+            return Ok(Some((None, ClassForm::default())));
         };
         let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Profile, id: &[] };
-        format::decode("profiles", &seal::open(key, &place, &sealed)?)
+        let form = format::decode("profiles", &seal::open(key, &place, &sealed)?)?;
+        Ok(Some((Some(sealed), form)))
+    }
+
+    /// A row of this profile as it was read (the core record: class `CORE`); the outer `None` = it was not.
+    pub(crate) fn take_read(&mut self, class: RetentionId) -> Option<Option<Vec<u8>>> {
+        self.read.remove(&class)
     }
 
     /// Takes a class away altogether: its secret, its facts and buckets.

@@ -45,7 +45,7 @@ static TO_DECOMPRESS: LazyLock<zstd::dict::DecoderDictionary<'static>> =
 /// Sizes that show on the disk; above the last, multiples of it.
 const BUCKETS: [usize; 6] = [32, 64, 128, 256, 512, 1_024];
 
-/// What kind of record; a number of its own for ever.
+/// What kind of record; a number of its own for ever (10, 11 and 14 were given and never used).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
@@ -67,16 +67,10 @@ pub(crate) enum RecordKind {
     Urgent = 8,
     /// A sale of nobody.
     Sale = 9,
-    /// An identity, or a join of two.
-    Identity = 10,
-    /// A receipt.
-    Receipt = 11,
     /// A request of a person and its clock.
     Request = 12,
     /// One set-wise reading and whom it touched.
     UseRun = 13,
-    /// What a member of staff did.
-    StaffAct = 14,
     /// The review of an artefact.
     Review = 15,
 }
@@ -97,11 +91,8 @@ impl RecordKind {
             7 => Self::House,
             8 => Self::Urgent,
             9 => Self::Sale,
-            10 => Self::Identity,
-            11 => Self::Receipt,
             12 => Self::Request,
             13 => Self::UseRun,
-            14 => Self::StaffAct,
             15 => Self::Review,
             _ => return None,
         })

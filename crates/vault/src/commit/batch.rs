@@ -2,6 +2,7 @@
 //! that go out once it is synced. Later commands of a batch see what earlier ones did.
 
 use super::Command;
+use super::erase::OWN;
 use super::times::Stage;
 use crate::VaultError;
 use crate::chain::Chain;
@@ -15,8 +16,10 @@ use crate::person::{self, Open, Rows};
 use crate::record::{Identifier, IdentifierKind, Outcome, OutcomeReason, Subject};
 use crate::retention::CORE;
 use crate::state::{Person, Reach, Wheel, Wishes};
+use crate::tally::{self, HouseTally, Tallies};
 use model::{At, EventName, Kind, ProfileId, ProfileKind, SourceName};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most profiles that one batch touches: the low bits of the touch order.
@@ -31,7 +34,7 @@ pub(crate) struct Batch<'h> {
     pub store: Arc<dyn EngineSnapshot>,
     pub now: At,
     pub number: u64,
-    rows: BTreeMap<Keyspace, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
+    rows: BTreeMap<Keyspace, BTreeMap<Vec<u8>, Row>>,
     ops: Vec<Op>,
     people: BTreeMap<ProfileId, Open>,
     leaves: Vec<LogLeaf>,
@@ -44,11 +47,18 @@ pub(crate) struct Batch<'h> {
     n_touched: u64,
 }
 
+/// A row that this batch writes, or (`None`) takes away.
+struct Row {
+    value: Option<Vec<u8>>,
+    /// What lies there; the outer `None` = nobody has looked.
+    before: Option<Option<Vec<u8>>>,
+}
+
 /// The rows of a batch over the store: what commands read.
 impl Rows for Batch<'_> {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
         match self.rows.get(&keyspace).and_then(|rows| rows.get(key)) {
-            Some(row) => Ok(row.clone()),
+            Some(row) => Ok(row.value.clone()),
             None => self.store.get(keyspace, key),
         }
     }
@@ -170,11 +180,29 @@ impl<'h> Batch<'h> {
     // ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     pub(crate) fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
-        self.rows.entry(keyspace).or_default().insert(key, Some(value));
+        self.change(keyspace, key, Some(value), None);
     }
 
     pub(crate) fn delete(&mut self, keyspace: Keyspace, key: Vec<u8>) {
-        self.rows.entry(keyspace).or_default().insert(key, None);
+        self.change(keyspace, key, None, None);
+    }
+
+    /// The same, by somebody who has read what lies there in the store.
+    pub(crate) fn change(
+        &mut self,
+        keyspace: Keyspace,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+        before: Option<Option<Vec<u8>>>,
+    ) {
+        match self.rows.entry(keyspace).or_default().entry(key) {
+            Entry::Occupied(mut row) => {
+                row.get_mut().value = value;
+            }
+            Entry::Vacant(row) => {
+                row.insert(Row { value, before });
+            }
+        }
     }
 
     /// Ops made by the floor (day secrets).
@@ -318,20 +346,26 @@ impl<'h> Batch<'h> {
     // ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Turns everything into ops with the chain's own; `None` when there is nothing to write (answers went out).
-    pub(crate) fn seal(mut self, chain: &mut Chain) -> Result<Option<Sealed>, VaultError> {
+    pub(crate) fn seal(mut self, chain: &mut Chain, tally: &mut HouseTally) -> Result<Option<Sealed>, VaultError> {
         self.write_outcomes()?;
         if self.next_number != self.first_number {
             self.put(Keyspace::House, House::NUMBER.to_vec(), self.next_number.to_be_bytes().to_vec());
         }
+        for id in self.people_of_rows() {
+            self.person(&id)?;
+        }
         let mut changes = Vec::new();
-        for (_, open) in std::mem::take(&mut self.people) {
+        for (_, mut open) in std::mem::take(&mut self.people) {
+            self.seal_classes(&mut open)?;
+            self.tally_person(&mut open)?;
             if open.is_changed() {
                 changes.push(self.seal_person(open)?);
             }
         }
+        self.tally_house(tally)?;
         let mut ops = self.ops;
         for (keyspace, rows) in self.rows {
-            ops.extend(rows.into_iter().map(|(key, row)| match row {
+            ops.extend(rows.into_iter().map(|(key, row)| match row.value {
                 Some(value) => Op::Put(keyspace, key, value),
                 None => Op::Delete(keyspace, key),
             }));
@@ -345,6 +379,8 @@ impl<'h> Batch<'h> {
             }
             return Ok(None);
         }
+        let noted = tally.row(self.house, self.number)?;
+        ops.push(Op::Put(Keyspace::House, House::TALLY.to_vec(), noted));
         chain.next(&mut ops, &self.leaves)?;
         Ok(Some(Sealed { ops, changes, after: self.after, drained: self.drained }))
     }
@@ -358,21 +394,72 @@ impl<'h> Batch<'h> {
         Ok(())
     }
 
+    /// Profiles whose rows this batch changes.
+    fn people_of_rows(&self) -> BTreeSet<ProfileId> {
+        let rows = OWN.iter().filter_map(|keyspace| Some((*keyspace, self.rows.get(keyspace)?)));
+        rows.flat_map(|(keyspace, rows)| rows.keys().filter_map(move |key| tally::person_of(keyspace, key))).collect()
+    }
+
+    fn seal_classes(&mut self, open: &mut Open) -> Result<(), VaultError> {
+        for class in open.changed.clone() {
+            let row = open.seal_class(self.house, class)?;
+            let before = open.take_read(class);
+            self.change(Keyspace::Profiles, person::class_key(&open.id, class), row, before);
+        }
+        Ok(())
+    }
+
+    /// Counts the rows that this batch changes under a person's keys.
+    fn tally_person(&self, open: &mut Open) -> Result<(), VaultError> {
+        let mut changed = Tallies::default();
+        for keyspace in OWN {
+            let Some(rows) = self.rows.get(&keyspace) else { continue };
+            let rows =
+                rows.range(open.id.as_bytes().to_vec()..).take_while(|(key, _)| key.starts_with(open.id.as_bytes()));
+            for (key, row) in rows.filter(|(key, _)| tally::person_of(keyspace, key).is_some()) {
+                self.count_row(keyspace, key, row, |change| changed.count(&self.house.marker, change))?;
+            }
+        }
+        if !changed.is_empty() {
+            open.core.tally = Some(changed.onto(open.core.tally.as_ref()));
+        }
+        Ok(())
+    }
+
+    fn tally_house(&self, tally: &mut HouseTally) -> Result<(), VaultError> {
+        for (keyspace, rows) in &self.rows {
+            for (key, row) in rows.iter().filter(|(key, _)| tally::is_of_house(*keyspace, key)) {
+                self.count_row(*keyspace, key, row, |change| tally.count(&self.house.marker, change))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count_row(
+        &self,
+        keyspace: Keyspace,
+        key: &[u8],
+        row: &Row,
+        count: impl FnOnce(&tally::Change<'_>),
+    ) -> Result<(), VaultError> {
+        let looked_up = match &row.before {
+            None => self.store.get(keyspace, key)?,
+            Some(_) => None,
+        };
+        let before = row.before.as_ref().map_or(looked_up.as_deref(), |before| before.as_deref());
+        count(&tally::Change { keyspace, key, before, after: row.value.as_deref() });
+        Ok(())
+    }
+
     fn seal_person(&mut self, mut open: Open) -> Result<Change, VaultError> {
         let house = self.house;
         if open.key_changed {
             let row = house.wrap_person(&open)?;
             self.put(Keyspace::Keys, open.id.as_bytes().to_vec(), row);
         }
-        for class in open.changed.clone() {
-            let key = person::class_key(&open.id, class);
-            match open.seal_class(house, class)? {
-                Some(row) => self.put(Keyspace::Profiles, key, row),
-                None => self.delete(Keyspace::Profiles, key),
-            }
-        }
         let row = open.seal_core(house)?;
-        self.put(Keyspace::Profiles, person::class_key(&open.id, CORE), row);
+        let before = open.take_read(CORE);
+        self.change(Keyspace::Profiles, person::class_key(&open.id, CORE), Some(row), before);
         let values = if open.folded { Some(house.values(&mut open, &*self.store, self.now.day())?) } else { None };
         let generation = house.generation();
         let known = generation.state.person(&open.id).map(|person| &person.reach);

@@ -4,7 +4,7 @@
 use super::Committer;
 use super::batch::Batch;
 use crate::VaultError;
-use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::engine::Keyspace;
 use crate::format::{self, DecisionForm, LeftForm, RecoveryForm, RequestForm};
 use crate::house::House;
 use crate::person::{self, Open};
@@ -78,8 +78,7 @@ impl Batch<'_> {
         self.delete(Keyspace::Keys, id.as_bytes().to_vec());
         match (leaving.how, &open) {
             (Erasure::Now, _) | (Erasure::WithinADay, None) => {
-                let store = Arc::clone(&self.store);
-                delete_rows(&*store, &id, self.ops())?;
+                self.delete_rows(&id)?;
                 self.delete(Keyspace::House, House::recovery_row(&id));
             }
             (Erasure::WithinADay, Some(open)) => {
@@ -101,6 +100,18 @@ impl Batch<'_> {
         request.proof = Some(self.leaf("erase", statement.as_bytes()));
         let key = House::request_row(&leaving.request);
         self.put_house(RecordKind::Request, key, &format::encode(&request))
+    }
+
+    /// Deletes every row sealed under a profile's keys.
+    pub(crate) fn delete_rows(&mut self, id: &ProfileId) -> Result<(), VaultError> {
+        let store = Arc::clone(&self.store);
+        for keyspace in OWN {
+            for row in store.scan(keyspace, id.as_bytes()) {
+                let (key, value) = row?;
+                self.change(keyspace, key, None, Some(Some(value)));
+            }
+        }
+        Ok(())
     }
 
     /// A leaving profile as it stands: what the person said before leaving counts also while it is on the urgent log only.
@@ -151,16 +162,4 @@ impl Batch<'_> {
         }
         Ok(())
     }
-}
-
-/// Deletes every row sealed under a profile's keys.
-pub(crate) fn delete_rows(store: &dyn EngineSnapshot, id: &ProfileId, ops: &mut Vec<Op>) -> Result<u64, VaultError> {
-    let mut n_rows = 0u64;
-    for keyspace in OWN {
-        for row in store.scan(keyspace, id.as_bytes()) {
-            ops.push(Op::Delete(keyspace, row?.0));
-            n_rows = n_rows.saturating_add(1);
-        }
-    }
-    Ok(n_rows)
 }

@@ -6,7 +6,7 @@ use super::batch::{Batch, Found, address, outcome_word, refused};
 use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{self, EventForm, FactForm, LeftForm};
-use crate::person::{self, Open};
+use crate::person::{self, Open, Rows};
 use crate::record::{Identifier, IdentifierKind, Intake, MessageKey, Outcome, OutcomeReason, Subject};
 use crate::retention;
 use model::{
@@ -71,9 +71,11 @@ impl Batch<'_> {
             MessageKey::Wire(message) => Some(self.house.mark(&intake.source, message).to_vec()),
             MessageKey::History(_) => None,
         };
-        if let Some(mark) = &mark
-            && self.is_marked(mark)?
-        {
+        let marked = match &mark {
+            Some(mark) => Rows::get(self, Keyspace::Marks, mark)?,
+            None => None,
+        };
+        if marked.as_deref().is_some_and(|day| self.is_fresh(day)) {
             return Ok(Outcome::Repeated);
         }
         let kept_since = if intake.trust == Trust::Import { intake.occurred_at } else { self.now };
@@ -88,7 +90,8 @@ impl Batch<'_> {
         let stored = self.with(&id, |batch, open| batch.store(open, plan, allowed, fields, intake))?;
         // Only now: what could not be stored is no repeat when it is sent again.
         if let Some(mark) = mark {
-            self.put(Keyspace::Marks, mark, self.now.day().number().to_be_bytes().to_vec());
+            let today = self.now.day().number().to_be_bytes().to_vec();
+            self.change(Keyspace::Marks, mark, Some(today), Some(marked));
         }
         Ok(stored.unwrap_or(refused(OutcomeReason::NoSubject)))
     }
@@ -130,7 +133,7 @@ impl Batch<'_> {
 
     /// What stays of an erased person's identifier, from the acknowledgement on: also while the rows are still there.
     pub(crate) fn left(&self, identifier: &Identifier) -> Result<Option<LeftForm>, VaultError> {
-        let row = crate::person::Rows::get(self, Keyspace::House, &self.house.left_row(identifier))?;
+        let row = Rows::get(self, Keyspace::House, &self.house.left_row(identifier))?;
         let left: Option<LeftForm> = row.map(|row| format::decode("house", &row)).transpose()?;
         if !self.house.is_anybody_leaving() {
             return Ok(left);
@@ -213,11 +216,9 @@ impl Batch<'_> {
     }
 
     /// Message ids are remembered for a week, under a keyed hash.
-    fn is_marked(&self, mark: &[u8]) -> Result<bool, VaultError> {
-        let known = crate::person::Rows::get(self, Keyspace::Marks, mark)?;
-        let day = known.and_then(|row| <[u8; 4]>::try_from(row).ok()).map(i32::from_be_bytes);
-        let today = self.now.day().number();
-        Ok(day.is_some_and(|day| today.saturating_sub(day) < retention::MARK_DAYS))
+    fn is_fresh(&self, marked: &[u8]) -> bool {
+        let day = <[u8; 4]>::try_from(marked).ok().map(i32::from_be_bytes);
+        day.is_some_and(|day| self.now.day().number().saturating_sub(day) < retention::MARK_DAYS)
     }
 
     fn has_expired(&mut self, plan: &EventPlan, found: &Found, kept_since: At, intake: &Intake) -> bool {
@@ -306,11 +307,11 @@ impl Batch<'_> {
         let key = person::event_key(&open.id, event.occurred_at, event.id);
         // Only a history can meet its earlier form: over the wire each event has a fresh id.
         let earlier = match event.trust {
-            Trust::Import => crate::person::Rows::get(self, Keyspace::Events, &key)?,
+            Trust::Import => Rows::get(self, Keyspace::Events, &key)?,
             Trust::Browser | Trust::Server => None,
         };
-        let before = match earlier {
-            Some(row) => open.open_event(house, &key, &row)?,
+        let before = match &earlier {
+            Some(row) => open.open_event(house, &key, row)?,
             None => None,
         };
         if let Some(before) = &before {
@@ -333,7 +334,7 @@ impl Batch<'_> {
             None => None,
         };
         let row = open.seal_event(house, &plan.retention, kept_since, secret.as_ref(), &plain, &key)?;
-        self.put(Keyspace::Events, key, row);
+        self.change(Keyspace::Events, key, Some(row), Some(earlier));
         let first = retention::first_day(&plan.retention, &open.core, self.now.day());
         let before = before.filter(|before| !house.is_kept_out(&before.event.name, &before.not_for));
         let after = Some(&event).filter(|event| !house.is_kept_out(&event.name, not_for));

@@ -118,6 +118,7 @@ pub(crate) struct Committer {
     pub house: Arc<House>,
     pub wheel: Wheel,
     pub chain: crate::chain::Chain,
+    pub tally: crate::tally::HouseTally,
 }
 
 impl Committer {
@@ -197,7 +198,7 @@ impl Committer {
     fn commit(&mut self, batch: Batch<'_>) -> Result<(), VaultError> {
         let house = Arc::clone(&self.house);
         let began = house.ticks();
-        let sealed = batch.seal(&mut self.chain);
+        let sealed = batch.seal(&mut self.chain, &mut self.tally);
         house.took(Stage::Seal, began);
         let written = match sealed {
             Ok(Some(sealed)) => sealed.write(&house, &mut self.wheel, &self.chain),

@@ -3,7 +3,6 @@
 
 use super::Committer;
 use super::batch::{Batch, Values};
-use super::erase::delete_rows;
 use crate::VaultError;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::format::{self, RecoveryForm, SaleForm, UseRunForm};
@@ -171,7 +170,7 @@ impl Batch<'_> {
                 Some(stored) => self.house.event_expires_at(&open.core, &stored) <= self.now,
             };
             if expired {
-                self.delete(Keyspace::Events, key);
+                self.change(Keyspace::Events, key, None, Some(Some(value)));
                 n_records = n_records.saturating_add(1);
             }
         }
@@ -233,7 +232,7 @@ impl Batch<'_> {
             let form: RecoveryForm = format::decode("house", &value)?;
             if At::from_ms(form.until) <= self.now {
                 if let Some(id) = House::recovery_of(&key) {
-                    delete_rows(&*store, &id, self.ops())?;
+                    self.delete_rows(&id)?;
                 }
                 gone.push((Keyspace::House, key));
             }

@@ -15,6 +15,7 @@ use crate::person::{self, Open, class_key, numbered_key, own_key, tail};
 use crate::record::IdentifierKind;
 use crate::retention::{CORE, DECISION_DAYS};
 use crate::seal::{self, Place, RecordKind};
+use crate::tally::{self, Tallies};
 use crate::{statement, wish};
 use model::{At, DecisionId, MessageId, ProfileId};
 use promise::{Relation, RetentionId};
@@ -111,6 +112,7 @@ impl Check<'_> {
     }
 
     fn records(&mut self, open: &Open, whose: Whose) -> Result<(), VaultError> {
+        self.tally(open)?;
         self.classes(open)?;
         self.events(open)?;
         self.ledger(open)?;
@@ -160,6 +162,28 @@ impl Check<'_> {
                 let decision = DecisionId::from_bytes(*token.decision);
                 self.found(Keyspace::Index, &id, format!("the link of {decision} does not lead to it"));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the rows are those that the core record counts.
+    fn tally(&mut self, open: &Open) -> Result<(), VaultError> {
+        let found = tally::of_person(&self.house, &*self.store, &open.id)?;
+        let counted = open.core.tally.clone().unwrap_or_else(|| Tallies::default().to_person());
+        if found == counted {
+            return Ok(());
+        }
+        let mut named = false;
+        for ((keyspace, counted), found) in OWN.into_iter().zip(&counted.n).zip(&found.n) {
+            if counted != found {
+                named = true;
+                let what = format!("the core record counts {counted} rows here, and {found} are there");
+                self.found(keyspace, open.id.to_string(), what);
+            }
+        }
+        if !named {
+            let what = "a row of this person, or the core record itself, was put back as it was earlier";
+            self.found(Keyspace::Profiles, open.id.to_string(), what);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::key::{DaySecrets, PersonKey};
 use crate::person::own_key;
 use crate::seal::RecordKind;
 use crate::tombstone::Tombstones;
-use crate::{review, statement};
+use crate::{review, statement, tally};
 use model::{ArtefactId, At, ItemCode, MessageId, ProfileId, RequestId};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -162,6 +162,8 @@ impl Check<'_> {
                 key if key.starts_with(House::LOG) => self.log_row(key),
                 House::NUMBER => self.number(&value),
                 House::COLUMNS if value.len() == 32 => Ok(()),
+                // Read by the check of the tallies.
+                House::TALLY => Ok(()),
                 key => self.house_row(key, &value),
             };
             match checked {
@@ -176,6 +178,27 @@ impl Check<'_> {
             self.found(Keyspace::House, "n/number", "is missing: numbers would be given out twice");
         }
         Ok(())
+    }
+
+    /// Whether the rows of the house are those that it counts.
+    pub(super) fn tallies(&mut self) -> Result<(), VaultError> {
+        match tally::of_house(&self.house, &*self.store, self.size) {
+            Ok(differing) => {
+                for (keyspace, counted, found) in differing {
+                    let what = match counted.n == found.n {
+                        true => "a row is not the one that was written last: changed, or put back as it was".to_owned(),
+                        false => format!("{} rows are counted, and {} are there", counted.n, found.n),
+                    };
+                    self.found(keyspace, "the tally", what);
+                }
+                Ok(())
+            }
+            Err(error @ (VaultError::Seal | VaultError::Damaged { .. })) => {
+                self.found(Keyspace::House, "the tally", told(&error));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// When erasures were asked for.

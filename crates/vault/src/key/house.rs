@@ -19,6 +19,8 @@ pub(crate) struct HouseKeys {
     left: MacKey,
     token: MacKey,
     tombstone: MacKey,
+    /// Marks rows for their tally.
+    tally: Secret,
     /// Seals house records.
     pub(crate) house_record: RecordKey,
     /// Seals entries of the urgent log.
@@ -37,6 +39,7 @@ impl HouseKeys {
             left: MacKey::new(&key("left")),
             token: MacKey::new(&key("token")),
             tombstone: MacKey::new(&key("tombstone")),
+            tally: key("tally"),
             house_record: key("house record"),
             urgent: key("urgent"),
             review: Signer::new(&key("review"))?,
@@ -57,6 +60,11 @@ impl HouseKeys {
     /// The key of the tokens of those who left.
     pub(crate) fn left(&self) -> &MacKey {
         &self.left
+    }
+
+    /// The key of the marks of rows.
+    pub(crate) fn tally(&self) -> &Secret {
+        &self.tally
     }
 
     /// The key of the tombstone file.

@@ -1,5 +1,5 @@
 //! Random edits of rows, each on a fresh copy of the same store: flip a byte, delete, swap two values, copy to another key, put
-//! an older version back. Every one is named, or of a kind that is listed here as not noticed.
+//! an older version back. Every one is named, or changes nothing.
 
 use super::*;
 use model::Rng;
@@ -37,50 +37,13 @@ fn kind(keyspace: Keyspace, key: &[u8]) -> String {
     format!("{} {}", keyspace.name(), String::from_utf8_lossy(begins.unwrap_or_default())).trim_end().to_owned()
 }
 
-/// Kinds of rows that nothing counts or names yet, or whose plain content nothing confirms, by edit.
+/// Edits that change nothing that a check could tell: a secret of a day that nothing is sealed under, and keys as they were
+/// under the same version.
 fn may_pass(edit: Edit, kind: &str) -> bool {
     match edit {
-        // Plain: a day, an instant, a standing that nothing else says.
-        Edit::Flip => ["marks", "house g/", "house l/", "house n/number", "house n/columns", "index t", "house y/"]
-            .contains(&kind),
-        Edit::Swap => ["marks", "house g/"].contains(&kind),
-        Edit::Copy => ["marks", "house g/"].contains(&kind),
-        Edit::Delete => [
-            "marks",
-            "house g/",
-            "events",
-            "profiles",
-            "house s/",
-            "house i/",
-            "house h/",
-            "house r/",
-            "house k/",
-            "house q/",
-            "house u/",
-            "house n/columns",
-            "index b",
-            "keys day",
-        ]
-        .contains(&kind),
-        Edit::Older => [
-            "marks",
-            "profiles",
-            "profiles core",
-            "keys",
-            "keys day",
-            "decisions",
-            "house h/",
-            "house n/columns",
-            "house i/",
-            "house r/",
-            "house y/",
-            "index b",
-            "events",
-            "house checkpoint",
-            "house g/",
-            "house u/",
-        ]
-        .contains(&kind),
+        Edit::Delete => kind == "keys day",
+        Edit::Older => ["keys", "keys day"].contains(&kind),
+        Edit::Flip | Edit::Swap | Edit::Copy => false,
     }
 }
 
@@ -141,7 +104,7 @@ impl Store {
 }
 
 #[test]
-fn d14_random_edits_are_named_or_of_a_kind_that_nothing_counts_yet() {
+fn d14_random_edits_are_named() {
     let home = Home::new();
     let (_older, before) = home.copied();
     // More of the same house, so that rows have an older version.
@@ -184,7 +147,7 @@ fn d14_random_edits_are_named_or_of_a_kind_that_nothing_counts_yet() {
         }
     }
     let (n, passed) = tally.values().fold((0, 0), |sum, (n, passed)| (sum.0 + n, sum.1 + passed));
-    assert!(n > 250 && passed * 4 < n, "{passed} of {n} not noticed: {tally:#?}");
+    assert!(n > 200 && passed * 20 < n, "{passed} of {n} not noticed: {tally:#?}");
     assert_eq!(wrong, Vec::<String>::new());
     assert_eq!(check(&options, home.household()), [], "control: every edit was undone");
 }
