@@ -31,6 +31,9 @@ impl Rows for dyn EngineSnapshot + '_ {
     }
 }
 
+/// A row as it lies in the store; `None` = there is none.
+pub(crate) type Sealed = Option<Vec<u8>>;
+
 /// An opened profile.
 pub(crate) struct Open {
     pub id: ProfileId,
@@ -39,8 +42,8 @@ pub(crate) struct Open {
     /// The core record as it was read: what has not changed is not written again.
     before: CoreForm,
     classes: BTreeMap<RetentionId, ClassForm>,
-    /// Rows as they were read, the core record among them: `None` = there was none.
-    read: BTreeMap<RetentionId, Option<Vec<u8>>>,
+    /// Rows as they were read, the core record among them.
+    read: BTreeMap<RetentionId, Sealed>,
     /// Class records to write.
     pub changed: BTreeSet<RetentionId>,
     /// The key row has a new class secret.
@@ -128,7 +131,7 @@ impl Open {
         house: &House,
         rows: &(impl Rows + ?Sized),
         class: RetentionId,
-    ) -> Result<Option<(Option<Vec<u8>>, ClassForm)>, VaultError> {
+    ) -> Result<Option<(Sealed, ClassForm)>, VaultError> {
         let Some(key) = self.key.record_key(class) else { return Ok(None) };
         let Some(sealed) = rows.get(Keyspace::Profiles, &class_key(&self.id, class))? else {
             return Ok(Some((None, ClassForm::default())));
@@ -139,7 +142,7 @@ impl Open {
     }
 
     /// A row of this profile as it was read (the core record: class `CORE`); the outer `None` = it was not.
-    pub(crate) fn take_read(&mut self, class: RetentionId) -> Option<Option<Vec<u8>>> {
+    pub(crate) fn take_read(&mut self, class: RetentionId) -> Option<Sealed> {
         self.read.remove(&class)
     }
 
