@@ -1,0 +1,31 @@
+"""The preload shims of the fault gates, and the program with every system call behind a name that a shim can take.
+
+What a shim does stands in its C file."""
+
+import os
+import subprocess
+
+from house import TOP
+
+FOLDER = os.path.join(TOP, "target", "power")
+
+
+def shim(name):
+    """Builds `name`.c; the path of the library."""
+    os.makedirs(FOLDER, exist_ok=True)
+    library = os.path.join(FOLDER, f"{name}.so")
+    source = os.path.join(TOP, "tests", "gates", f"{name}.c")
+    subprocess.run(["cc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+def program():
+    """The release program built so that no rename goes round the C library; FINELINE_LIBC names one that is there already."""
+    there = os.environ.get("FINELINE_LIBC")
+    if there:
+        return there
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "-p", "fineline", "--target-dir", FOLDER],
+        cwd=TOP, check=True, env={**os.environ, "RUSTFLAGS": "--cfg rustix_use_libc"},
+    )
+    return os.path.join(FOLDER, "release", "fineline")
