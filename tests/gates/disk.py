@@ -70,6 +70,10 @@ class File:
         self.ops = self.ops[reached:]
         self.begun = [max(0, other - reached) for other in self.begun]
 
+    def drop(self):
+        """A sync failed: what it was to make safe is gone, whatever a later sync says."""
+        self.ops, self.begun = [], [0 for _ in self.begun]
+
     def now(self):
         out = self.safe.copy()
         for op in self.ops:
@@ -144,6 +148,8 @@ class Disk:
         elif kind == "E":
             self.inodes[a].sync()
             self.keep([op for op in self.waiting if op[2] is self.inodes[a]])
+        elif kind == "D":
+            self.inodes[a].drop()
         elif kind == "F":
             self.marks[name].append(self.waiting[-1] if self.waiting else None)
         elif kind == "G":

@@ -7,7 +7,7 @@
 // client did. A sync has two records: what came after its first may be missing although it has ended.
 //
 //   C create (a inode, name)   W write (a inode, b offset, data)   T truncate (a inode, b length)
-//   B, E sync of a file begins, ends (a inode)   F, G the same of a folder (name)
+//   B, E sync of a file begins, ends (a inode)   F, G the same of a folder (name)   D sync of a file failed (a inode)
 //   M make folder, U unlink, X remove folder (name)   R rename (name, NUL, new name)
 //   A answer (a port of the client, b status)
 #define _GNU_SOURCE
@@ -252,6 +252,15 @@ static int synced(int fd, long call) {
   pthread_mutex_unlock(&lock);
   errno = error;
   return done;
+}
+// Another shim (`faults.c`) let a sync of this file fail.
+void shim_dropped(int fd) {
+  char path[PATH_MAX];
+  struct stat of;
+  if (what(fd, path) != 1 || fstat(fd, &of) != 0 || S_ISDIR(of.st_mode)) return;
+  pthread_mutex_lock(&lock);
+  note('D', (uint64_t)of.st_ino, 0, "", 0, NULL, 0);
+  pthread_mutex_unlock(&lock);
 }
 int fsync(int fd) { return synced(fd, SYS_fsync); }
 int fdatasync(int fd) { return synced(fd, SYS_fdatasync); }
