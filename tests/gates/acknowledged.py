@@ -163,11 +163,15 @@ class Client(threading.Thread):
             self.sent[-1][1] = False
 
     def leaves(self, act, page, **fields):
-        """Somebody whom nobody may write to any more; somebody new comes."""
-        if self.at_the_portal(act, page, **fields):
-            self.people.remove(act.user)
-            first, _, serial = act.user.partition(".")
-            self.people.append(f"{first}.{int(serial or 0) + 1}")
+        """Somebody goes, and somebody new comes; also when nobody knows whether it was heard: what they send may be refused."""
+        is_leaving = True
+        try:
+            is_leaving = self.at_the_portal(act, page, **fields)
+        finally:
+            if is_leaving:
+                self.people.remove(act.user)
+                first, _, serial = act.user.partition(".")
+                self.people.append(f"{first}.{int(serial or 0) + 1}")
 
     def at_the_portal(self, act, page, **fields):
         """Signs in and sends one form; whether it was sent."""

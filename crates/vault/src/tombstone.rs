@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"FLTOMB1\n";
 const ENTRY_BYTES: usize = 32 + 8 + 1 + 7 + 32;
+/// What a disk writes whole or not at all, at the least, in bytes.
+const SECTOR_BYTES: usize = 512;
 const NOTE: &[u8] = b"\0tombstones";
 
 /// The open tombstone file.
@@ -51,19 +53,15 @@ impl Tombstones {
     pub(crate) fn open(path: &Path, keys: &HouseKeys) -> Result<Self, VaultError> {
         let bytes = Disk::read(path)?.ok_or(VaultError::Tombstones)?;
         let mut tombstones = Self::in_memory(keys);
-        for entry in bytes.strip_prefix(MAGIC).ok_or_else(damaged)?.chunks_exact(ENTRY_BYTES) {
-            let (token, rest) = entry.split_first_chunk::<32>().ok_or_else(damaged)?;
-            let (at, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
-            let at = At::from_ms(i64::from_be_bytes(*at));
-            let how = match rest.first() {
-                Some(0) => Erasure::Now,
-                Some(1) => Erasure::WithinADay,
-                _ => return Err(damaged()),
-            };
-            if tombstones.entry(token, at, how) != entry {
-                return Err(damaged());
+        let n_entries = bytes.strip_prefix(MAGIC).ok_or_else(damaged)?.len() / ENTRY_BYTES;
+        for number in 0..n_entries {
+            let begin = MAGIC.len() + number * ENTRY_BYTES;
+            let entry = bytes.get(begin..begin + ENTRY_BYTES).ok_or_else(damaged)?;
+            match tombstones.verified(entry) {
+                Some((token, at, how)) => tombstones.push(token, at, how),
+                None if number + 1 == n_entries && is_torn(entry, begin) => break,
+                None => return Err(damaged()),
             }
-            tombstones.push(*token, at, how);
         }
         tombstones.file = Some((path.to_path_buf(), Disk::open_to_append(path)?));
         Ok(tombstones)
@@ -177,6 +175,19 @@ impl Tombstones {
         self.key.mac(&[b"profile", profile.as_bytes()])
     }
 
+    /// What an entry says, if it is the next one of this file.
+    fn verified(&self, entry: &[u8]) -> Option<([u8; 32], At, Erasure)> {
+        let (token, rest) = entry.split_first_chunk::<32>()?;
+        let (at, rest) = rest.split_first_chunk::<8>()?;
+        let at = At::from_ms(i64::from_be_bytes(*at));
+        let how = match rest.first()? {
+            0 => Erasure::Now,
+            1 => Erasure::WithinADay,
+            _ => return None,
+        };
+        (self.entry(token, at, how) == entry).then_some((*token, at, how))
+    }
+
     fn entry(&self, token: &[u8; 32], at: At, how: Erasure) -> Vec<u8> {
         let mut epoch = (self.epoch + 1).to_be_bytes();
         // Nobody gets as far as the eighth byte of a number of erasures.
@@ -201,6 +212,14 @@ impl Tombstones {
         self.first.entry(token).or_insert(self.epoch);
         self.tokens.insert(token, (at, how));
     }
+}
+
+/// Whether an entry that does not verify is one that a power cut left half on the disk: the file has its length already,
+/// and what lies in one sector, or all of it, is zeros.
+fn is_torn(entry: &[u8], begin: usize) -> bool {
+    let in_first = (begin.next_multiple_of(SECTOR_BYTES) - begin).min(entry.len());
+    let is_zeros = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
+    entry.split_at_checked(in_first).is_some_and(|(first, second)| is_zeros(first) || is_zeros(second))
 }
 
 fn damaged() -> VaultError {

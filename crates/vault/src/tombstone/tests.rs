@@ -62,6 +62,33 @@ fn a_torn_last_entry_is_cut_and_every_changed_byte_refused() {
     assert!(Tombstones::open(&path, &keys(2)).is_err(), "another house's file");
 }
 
+/// A power cut may leave the length of a file and not the bytes: of each sector all of them or none.
+#[test]
+fn a_last_entry_of_which_a_power_cut_lost_a_sector_is_cut_and_one_in_the_middle_refused() {
+    let (_folder, path) = filled();
+    for n in 4..=14 {
+        Tombstones::open(&path, &keys(1)).unwrap().add(&person(n), At::from_ms(n.into()), Erasure::Now).unwrap();
+        let bytes = Disk::read(&path).unwrap().unwrap();
+        let begin = bytes.len() - ENTRY_BYTES;
+        let sector = begin.next_multiple_of(SECTOR_BYTES).min(bytes.len());
+        for lost in [begin..sector, sector..bytes.len(), begin..bytes.len()] {
+            let mut torn = bytes.clone();
+            torn[lost.clone()].fill(0);
+            Disk::replace(&path, &torn).unwrap();
+            let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+            assert_eq!(tombstones.contains(&person(n)), lost.is_empty(), "{n} without {lost:?}");
+            assert!(tombstones.contains(&person(n - 1)));
+            tombstones.add(&person(n), At::from_ms(n.into()), Erasure::Now).unwrap();
+            assert_eq!(Disk::read(&path).unwrap().unwrap(), bytes, "written whole in its place");
+        }
+        let mut damaged = bytes.clone();
+        damaged[begin - ENTRY_BYTES..begin].fill(0);
+        Disk::replace(&path, &damaged).unwrap();
+        assert!(Tombstones::open(&path, &keys(1)).is_err(), "an entry before the last");
+        Disk::replace(&path, &bytes).unwrap();
+    }
+}
+
 #[test]
 fn a_missing_shorter_or_other_file_than_the_store_knows_is_refused() {
     let (_folder, path) = filled();
