@@ -16,8 +16,9 @@ def shim(name):
     library = os.path.join(FOLDER, f"{name}.so")
     source = os.path.join(TOP, "tests", "gates", f"{name}.c")
     if not os.path.exists(library) or os.path.getmtime(library) < os.path.getmtime(source):
-        new = f"{library}.{os.getpid()}"  # another gate may have the old one loaded
-        subprocess.run(["cc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", new, source, "-ldl"], check=True)
+        # Another gate may have the old one loaded; calls within a shim stay within it (-Bsymbolic).
+        new = f"{library}.{os.getpid()}"
+        subprocess.run(["cc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-Wl,-Bsymbolic", "-o", new, source, "-ldl"], check=True)
         os.replace(new, library)
     return library
 
