@@ -44,6 +44,10 @@ fn failed(error: fjall::Error) -> VaultError {
     VaultError::Engine { engine: "fjall", source: Box::new(error) }
 }
 
+/// How often, and after what rest each time, to look whether a table has been written: a minute in all.
+const FLUSH_LOOKS_MAX: usize = 30_000;
+const FLUSH_REST: Duration = Duration::from_millis(2);
+
 type Handles = BTreeMap<Keyspace, fjall::Keyspace>;
 
 pub(super) struct Fjall {
@@ -132,7 +136,24 @@ impl Fjall {
             *snapshot.inner.write().unwrap_or_else(PoisonError::into_inner) = self.database.snapshot();
         }
         self.pad(Vec::new())?;
-        self.padding.rotate_memtable_and_wait().map_err(failed)
+        self.flush(&self.padding)
+    }
+
+    /// Has a memtable written to a table, and waits for it. fjall's own waiting has no end when the worker that should write
+    /// met an error: a disk that fails would hold up the committer for ever.
+    fn flush(&self, handle: &fjall::Keyspace) -> Result<(), VaultError> {
+        if !handle.rotate_memtable().map_err(failed)? {
+            return Ok(());
+        }
+        for _ in 0..FLUSH_LOOKS_MAX {
+            // A database whose worker met an error says so here.
+            self.database.persist(PersistMode::Buffer).map_err(failed)?;
+            if handle.sealed_memtable_count() == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(FLUSH_REST);
+        }
+        Err(VaultError::Engine { engine: "fjall", source: "a table was not written within a minute".into() })
     }
 
     /// Whether every file on the disk is one that is still needed. The padding is of no interest.
@@ -180,7 +201,7 @@ impl Engine for Fjall {
         self.readings.none_older("fjall")?;
         self.let_go()?;
         for handle in self.keyspaces.values() {
-            handle.rotate_memtable_and_wait().map_err(failed)?;
+            self.flush(handle)?;
         }
         self.fill_journal()?;
         self.let_go()?;

@@ -180,6 +180,16 @@ fn compaction_takes_deleted_bytes_out_of_every_file(kind: EngineKind) {
     assert_eq!(keys(engine.snapshot().scan(Keyspace::Keys, b"")), [b"new".as_slice(), b"other"]);
 }
 
+/// A disk that fails must not hold up the committer for ever: nothing else would be written, and stopping would not end.
+fn compaction_that_cannot_write_ends_with_an_error(kind: EngineKind) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let engine = open(kind, &store).unwrap();
+    engine.commit(vec![put(Keyspace::Keys, b"somebody", b"key")]).unwrap();
+    std::fs::remove_dir_all(&store).unwrap();
+    assert!(matches!(engine.compact(), Err(VaultError::Engine { .. } | VaultError::File { .. })));
+}
+
 macro_rules! suite {
     ($($engine:ident = $kind:expr => [$($test:ident),* $(,)?];)*) => {$(
         mod $engine {
@@ -194,11 +204,13 @@ suite! {
         a_batch_lands_whole_and_the_last_op_of_a_key_wins, readers_never_see_half_a_batch, a_snapshot_stands_still,
         scans_go_both_ways_within_their_prefix, what_was_committed_is_there_after_reopening,
         a_second_opening_is_refused, compaction_takes_deleted_bytes_out_of_every_file,
+        compaction_that_cannot_write_ends_with_an_error,
     ];
     redb = EngineKind::Redb => [
         a_batch_lands_whole_and_the_last_op_of_a_key_wins, readers_never_see_half_a_batch, a_snapshot_stands_still,
         scans_go_both_ways_within_their_prefix, what_was_committed_is_there_after_reopening,
         a_second_opening_is_refused, compaction_takes_deleted_bytes_out_of_every_file,
+        compaction_that_cannot_write_ends_with_an_error,
     ];
     memory = EngineKind::Memory => [
         a_batch_lands_whole_and_the_last_op_of_a_key_wins, readers_never_see_half_a_batch, a_snapshot_stands_still,
