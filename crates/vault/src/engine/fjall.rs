@@ -12,7 +12,7 @@ use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -59,9 +59,32 @@ pub(super) struct Fjall {
     broken: AtomicBool,
 }
 
+/// fjall takes a keyspace without its file `current` for a new one, and serves it empty. One that has tables had rows.
+fn refuse_without_current(keyspaces: &Path) -> Result<(), VaultError> {
+    for keyspace in names_in(keyspaces)? {
+        let (current, tables) = (keyspace.join("current"), keyspace.join("tables"));
+        if !current.exists() && !names_in(&tables)?.is_empty() {
+            let what = format!("{} is missing", current.display());
+            return Err(VaultError::Damaged { keyspace: "store", what });
+        }
+    }
+    Ok(())
+}
+
+/// What lies in a folder; nothing when there is none.
+fn names_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
+    let listed = match std::fs::read_dir(folder) {
+        Ok(listed) => listed.map(|entry| entry.map(|entry| entry.path())).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    listed.map_err(|error| file_error("reading the folder", folder, error))
+}
+
 impl Fjall {
     pub(super) fn new(folder: &Path) -> Result<Self, VaultError> {
         Disk::make_folder(folder)?;
+        refuse_without_current(&folder.join("keyspaces"))?;
         let opened = Database::builder(folder)
             .manual_journal_persist(true)
             .max_journaling_size(JOURNAL_BYTES_MAX)

@@ -190,6 +190,36 @@ fn compaction_that_cannot_write_ends_with_an_error(kind: EngineKind) {
     assert!(matches!(engine.compact(), Err(VaultError::Engine { .. } | VaultError::File { .. })));
 }
 
+/// fjall alone would open the keyspace empty, and everybody in it would be gone without a word.
+#[test]
+fn d14_a_keyspace_that_lost_its_file_current_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for keyspace in Keyspace::ALL {
+        let store = folder.path().join(keyspace.name());
+        let engine = open(EngineKind::Fjall, &store).unwrap();
+        engine.commit(vec![put(keyspace, b"row", b"value")]).unwrap();
+        engine.compact().unwrap();
+        drop(engine);
+        drop(open(EngineKind::Fjall, &store).unwrap());
+        // One for the keyspace, and fjall's own list of keyspaces, without which it does not open by itself.
+        let mut n_lost = 0;
+        for entry in std::fs::read_dir(store.join("keyspaces")).unwrap() {
+            let (current, aside) = (entry.unwrap().path().join("current"), folder.path().join("aside"));
+            let has_tables = std::fs::read_dir(current.with_file_name("tables")).unwrap().count() > 0;
+            std::fs::rename(&current, &aside).unwrap();
+            if has_tables {
+                let refused = open(EngineKind::Fjall, &store).map(drop).unwrap_err().to_string();
+                assert!(refused.contains("current is missing; run `fineline fsck`"), "{refused}");
+                n_lost += 1;
+            }
+            std::fs::rename(&aside, &current).unwrap();
+        }
+        assert!(n_lost > 0);
+        let engine = open(EngineKind::Fjall, &store).unwrap();
+        assert_eq!(engine.snapshot().get(keyspace, b"row").unwrap().unwrap(), b"value");
+    }
+}
+
 macro_rules! suite {
     ($($engine:ident = $kind:expr => [$($test:ident),* $(,)?];)*) => {$(
         mod $engine {
