@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// All journals together, in bytes: bounds how long reopening takes. fjall allows no less.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
@@ -59,13 +60,32 @@ pub(super) struct Fjall {
     broken: AtomicBool,
 }
 
-/// fjall takes a keyspace without its file `current` for a new one, and serves it empty. One that has tables had rows.
-fn refuse_without_current(keyspaces: &Path) -> Result<(), VaultError> {
+/// Looks at what fjall takes on trust: each keyspace's file `current` names its list of tables and holds the list's checksum.
+/// Without `current` fjall serves the keyspace empty, and a changed list hides rows; neither says a word.
+fn check_tables_listed(keyspaces: &Path) -> Result<(), VaultError> {
     for keyspace in names_in(keyspaces)? {
-        let (current, tables) = (keyspace.join("current"), keyspace.join("tables"));
-        if !current.exists() && !names_in(&tables)?.is_empty() {
-            let what = format!("{} is missing", current.display());
-            return Err(VaultError::Damaged { keyspace: "store", what });
+        let current = keyspace.join("current");
+        let damaged = |path: &Path, how: &str| {
+            let what = format!("{} {how}", path.display());
+            Err(VaultError::Damaged { keyspace: "store", what })
+        };
+        let Some(bytes) = Disk::read(&current)? else {
+            // One that is just being made has no tables yet.
+            match names_in(&keyspace.join("tables"))?.is_empty() {
+                true => continue,
+                false => return damaged(&current, "is missing"),
+            }
+        };
+        // Number of the list 8 · XXH3-128 of it 16 · kind of checksum 1.
+        let parts = bytes.split_first_chunk::<8>().and_then(|(number, rest)| Some((number, rest.first_chunk::<16>()?)));
+        let Some((number, checksum)) = parts else { return damaged(&current, "is cut off") };
+        let list = keyspace.join(format!("v{}", u64::from_le_bytes(*number)));
+        match Disk::read(&list)? {
+            None => return damaged(&list, "is missing"),
+            Some(bytes) if xxh3_128(&bytes) != u128::from_le_bytes(*checksum) => {
+                return damaged(&list, "is not the list of tables that was written");
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -84,7 +104,7 @@ fn names_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
 impl Fjall {
     pub(super) fn new(folder: &Path) -> Result<Self, VaultError> {
         Disk::make_folder(folder)?;
-        refuse_without_current(&folder.join("keyspaces"))?;
+        check_tables_listed(&folder.join("keyspaces"))?;
         let opened = Database::builder(folder)
             .manual_journal_persist(true)
             .max_journaling_size(JOURNAL_BYTES_MAX)
