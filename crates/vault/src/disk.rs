@@ -104,6 +104,13 @@ impl Disk {
         file.sync_data().map_err(|source| file_error("syncing", path, source))
     }
 
+    /// Cuts a file off, synced before this returns.
+    pub(crate) fn cut(path: &Path, at: u64) -> Result<(), VaultError> {
+        let file = Self::open_to_append(path)?;
+        file.set_len(at).map_err(|source| file_error("cutting", path, source))?;
+        file.sync_all().map_err(|source| file_error("syncing", path, source))
+    }
+
     fn fill(mut file: File, path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
         file.write_all(bytes).map_err(|source| file_error("writing", path, source))?;
         file.sync_all().map_err(|source| file_error("syncing", path, source))

@@ -6,6 +6,8 @@
 //! open that might read it, so compaction moves the open snapshots (all of the present state) on to the new files, and
 //! waits until the old ones are gone.
 
+mod journal;
+
 use super::reading::{Reading, Readings};
 use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, StillRead};
 use crate::VaultError;
@@ -105,6 +107,7 @@ impl Fjall {
     pub(super) fn new(folder: &Path) -> Result<Self, VaultError> {
         Disk::make_folder(folder)?;
         check_tables_listed(&folder.join("keyspaces"))?;
+        journal::cut_torn_end(folder)?;
         let opened = Database::builder(folder)
             .manual_journal_persist(true)
             .max_journaling_size(JOURNAL_BYTES_MAX)
