@@ -11,6 +11,7 @@ use crate::disk::Disk;
 use crate::key::{KEY_BYTES, wipe};
 use crate::log::sha256;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -58,7 +59,9 @@ pub fn search_own_memory(needles: &[MemoryNeedle]) -> Result<(Vec<[u8; 32]>, u64
     let (mut found, mut n_bytes) = (BTreeSet::new(), 0);
     // Allocated once and wiped at the end: what it held of a key must not be found by the next search.
     let mut chunk = vec![0; CHUNK_BYTES + KEY_BYTES - 1];
-    for (begin, end) in maps.lines().filter_map(writable_private) {
+    let pages = Disk::open_to_read(Path::new("/proc/self/pagemap")).ok();
+    let mappings = maps.lines().filter_map(writable_private);
+    for (begin, end) in mappings.flat_map(|mapping| touched(pages.as_ref(), mapping)) {
         let mut at = begin;
         while at < end {
             let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(chunk.len());
@@ -85,6 +88,34 @@ fn writable_private(line: &str) -> Option<(u64, u64)> {
     let (begin, end) = range.split_once('-')?;
     let range = (u64::from_str_radix(begin, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
     rest.starts_with("rw-p").then_some(range)
+}
+
+/// Set in an entry of the page map when the page is in memory, or was swapped out.
+const IN_USE: u64 = 0b11 << 62;
+
+/// The parts of a mapping that were ever written to: an allocator reserves far more than it uses, and what it never touched
+/// holds nothing. Without a page map: all of it.
+fn touched(pages: Option<&File>, (begin, end): (u64, u64)) -> Vec<(u64, u64)> {
+    let page_bytes = rustix::param::page_size() as u64;
+    let n_pages = usize::try_from((end - begin) / page_bytes).unwrap_or(0);
+    let mut entries = vec![0; n_pages * size_of::<u64>()];
+    let at = begin / page_bytes * size_of::<u64>() as u64;
+    if pages.is_none_or(|pages| pages.read_exact_at(&mut entries, at).is_err()) {
+        return vec![(begin, end)];
+    }
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    let in_use = entries.chunks_exact(size_of::<u64>()).map(|entry| {
+        let entry = entry.first_chunk().map_or(0, |entry| u64::from_ne_bytes(*entry));
+        entry & IN_USE != 0
+    });
+    for (page, _) in (0u64..).zip(in_use).filter(|(_, in_use)| *in_use) {
+        let (first, next) = (begin + page * page_bytes, begin + (page + 1) * page_bytes);
+        match parts.last_mut() {
+            Some(last) if last.1 == first => last.1 = next,
+            _ => parts.push((first, next)),
+        }
+    }
+    parts
 }
 
 /// A bit per 16-bit beginning of a first hash, so that nearly every offset costs one multiplication and one look.
