@@ -18,7 +18,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use decide::DecideError;
 use decide::order::Wish;
-use model::{ArtefactId, CampaignName, SegmentName};
+use model::{AlarmId, ArtefactId, CampaignName, SegmentName};
 use serde::Deserialize;
 use std::sync::Arc;
 use vault::{Review, StaffAct};
@@ -27,6 +27,8 @@ use vault::{Review, StaffAct};
 const FORM_BYTES_MAX: usize = 4 * 1024;
 /// Entries of the log on one page.
 const LOG_ROWS: usize = 200;
+/// Alarms on one page.
+const ALARM_ROWS: usize = 50;
 /// Events on the live page.
 const LIVE_ROWS: usize = 100;
 const COOKIE: &str = "fineline_staff";
@@ -49,6 +51,7 @@ pub fn routes(state: Arc<State>) -> Router {
         .route("/reviews", get(reviews))
         .route("/reviews/{id}", post(review))
         .route("/log", get(log))
+        .route("/log/alarms/{id}", post(acknowledge))
         .route("/leave", post(leave))
         .route("/enter/{secret}", get(enter).post(redeem))
         .route(
@@ -152,13 +155,26 @@ fn home(role: Role) -> Option<Page> {
 /// Somebody signed in, through a form of ours: it carries the session's word.
 struct Meant(Inside);
 
-/// A form that carries nothing but the session's word.
+/// The same, with a reason written into it.
+struct Reasoned(Inside, String);
+
+/// A form that carries the session's word, and perhaps a reason.
 #[derive(Deserialize)]
 struct Word {
     csrf: String,
+    #[serde(default)]
+    reason: String,
 }
 
 impl FromRequest<Console> for Meant {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
+        Reasoned::from_request(request, console).await.map(|Reasoned(inside, _)| Self(inside))
+    }
+}
+
+impl FromRequest<Console> for Reasoned {
     type Rejection = Response;
 
     async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
@@ -167,7 +183,7 @@ impl FromRequest<Console> for Meant {
         let form = Form::<Word>::from_request(Request::from_parts(parts, body), console).await;
         let Form(word) = form.map_err(IntoResponse::into_response)?;
         if word.csrf == inside.csrf {
-            return Ok(Self(inside));
+            return Ok(Self(inside, word.reason));
         }
         let says = "Open the page again and repeat what you did.";
         Err(problem(console, StatusCode::FORBIDDEN, "This form is too old", says))
@@ -317,7 +333,11 @@ async fn reviews(Shared(console): Shared<Console>, inside: Inside) -> Response {
 async fn log(Shared(console): Shared<Console>, inside: Inside) -> Response {
     let framed = frame(&console, Some(&inside), "/log");
     let page = blocking(&console, move |console| {
-        view::log(&console.vault.snapshot(), LOG_ROWS).map(|(rows, outbox)| LogPage { frame: framed, rows, outbox })
+        let snapshot = console.vault.snapshot();
+        let (rows, outbox) = view::log(&snapshot, LOG_ROWS)?;
+        let alarms = view::alarms(&snapshot, ALARM_ROWS)?;
+        let may_acknowledge = framed.staff.as_ref().is_some_and(|staff| staff.role.may_acknowledge());
+        Ok::<_, vault::VaultError>(LogPage { frame: framed, rows, outbox, alarms, may_acknowledge })
     })
     .await;
     match page {
@@ -363,6 +383,28 @@ async fn turn(
         Ok(_) => Redirect::to(&format!("/campaigns/{name}")).into_response(),
         Err(DecideError::Refused { refusal, .. }) => {
             problem(&console, StatusCode::CONFLICT, "This campaign may not start", &refusal.sentence())
+        }
+        Err(error) => failed(&console, &error),
+    }
+}
+
+/// Notes that somebody looked at an alarm, and what they found.
+async fn acknowledge(
+    Shared(console): Shared<Console>,
+    Path(id): Path<String>,
+    Reasoned(inside, reason): Reasoned,
+) -> Response {
+    if !inside.staff.role.may_acknowledge() {
+        let says = "Privacy staff and operators look at alarms.";
+        return problem(&console, StatusCode::FORBIDDEN, "Not with your role", says);
+    }
+    let Ok(alarm) = AlarmId::parse(&id) else { return not_found(&console) };
+    let name = inside.staff.name;
+    match blocking(&console, move |console| console.vault.acknowledge(alarm, &name, &reason)?.wait()).await {
+        Ok(true) => Redirect::to("/log").into_response(),
+        Ok(false) => {
+            let says = "Say what you found. Perhaps somebody has looked at it already.";
+            problem(&console, StatusCode::CONFLICT, "This alarm was not changed", says)
         }
         Err(error) => failed(&console, &error),
     }

@@ -178,10 +178,22 @@ pub(crate) struct ReviewsPage {
     pub may_review: bool,
 }
 
+/// One alarm about reading.
+pub(crate) struct AlarmRow {
+    pub id: String,
+    pub at: String,
+    pub says: String,
+    pub what_to_do: &'static str,
+    /// Who looked, when, and what they found; none = open.
+    pub acknowledged: Option<(String, String, String)>,
+}
+
 #[derive(Template)]
 #[template(path = "log.html")]
 pub(crate) struct LogPage {
     pub frame: Frame,
+    pub alarms: Vec<AlarmRow>,
+    pub may_acknowledge: bool,
     pub rows: Vec<(String, String, String, u64)>,
     pub outbox: Vec<(String, String)>,
 }

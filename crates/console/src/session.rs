@@ -117,6 +117,12 @@ impl Role {
         matches!(self, Self::Marketer)
     }
 
+    /// May say what came of an alarm.
+    #[must_use]
+    pub const fn may_acknowledge(self) -> bool {
+        matches!(self, Self::Privacy | Self::Operator)
+    }
+
     /// May review artefacts.
     #[must_use]
     pub const fn may_review(self) -> bool {

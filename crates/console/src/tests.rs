@@ -271,3 +271,63 @@ async fn signing_out_ends_the_session() {
     assert_eq!(console.post("/leave", &cookie, &format!("csrf={word}")).await.status, StatusCode::SEE_OTHER);
     assert_eq!(console.get("/", &cookie).await.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c04_an_alarm_is_shown_with_what_to_do_and_ends_when_somebody_says_what_they_found() {
+    let console = console();
+    for person in 0..21u8 {
+        let (vault, person) = (console.vault.clone(), model::ProfileId::from_bytes([person; 16]));
+        let act = vault::StaffAct {
+            staff: "Mallory".into(),
+            act: "opened_person",
+            person: Some(person),
+            reason: "curious".into(),
+            at: vault.now(),
+        };
+        tokio::task::spawn_blocking(move || vault.staff_act(act).unwrap().wait().unwrap()).await.unwrap();
+    }
+    // Nobody by these ids was opened: who looks up nobody reads nobody.
+    assert_eq!(console.vault.n_alarms_open(), 0);
+    let campaign = promise::parse("shop.toml", promise::fixture::SHOP).unwrap();
+    let campaign = campaign.artefact(promise::ArtefactKind::Campaign, "win_back").unwrap().id;
+    let change = vault::ConsentChange {
+        subject: vault::Subject::Identifiers {
+            user: Some(vault::Identifier { kind: vault::IdentifierKind::User, value: "ada".into() }),
+            anonymous: None,
+        },
+        source: None,
+        purpose: model::PurposeName::parse("offers").unwrap(),
+        status: model::ConsentStatus::Given,
+        level: None,
+        words: model::Words { text: "Yes.".into(), language: "en".into(), answered_at: console.vault.now() },
+        method: model::Method::SiteForm,
+        notice_version: 1,
+        made_up: false,
+    };
+    let vault = console.vault.clone();
+    let said = tokio::task::spawn_blocking(move || vault.consent(change).unwrap().wait().unwrap()).await.unwrap();
+    let person = said.profile.unwrap();
+    console.clock.advance_ms(3 * 24 * 3_600_000);
+    let vault = console.vault.clone();
+    tokio::task::spawn_blocking(move || {
+        let _ = vault.snapshot().permit(person, campaign).unwrap().contact();
+        vault.put_items(Vec::new()).unwrap().wait().unwrap();
+    })
+    .await
+    .unwrap();
+    assert_eq!(console.vault.n_alarms_open(), 1);
+    let (cookie, word) = console.signed_in(Role::Privacy).await;
+    let page = console.get("/log", &cookie).await;
+    assert!(page.text.contains("campaign win_back asked for record contact for the first time"), "{}", page.text);
+    let address = page.text.split("action=\"/log/alarms/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let path = format!("/log/alarms/{address}");
+    let (marketer, marketer_word) = console.signed_in(Role::Marketer).await;
+    let form = |word: &str, reason: &str| format!("csrf={word}&reason={reason}");
+    assert_eq!(console.post(&path, &marketer, &form(&marketer_word, "fine")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(console.post(&path, &cookie, &form(&word, "")).await.status, StatusCode::CONFLICT);
+    assert_eq!(console.vault.n_alarms_open(), 1, "a reason is asked for");
+    assert_eq!(console.post(&path, &cookie, &form(&word, "started+today")).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(console.vault.n_alarms_open(), 0);
+    let page = console.get("/log", &cookie).await;
+    assert!(page.text.contains("started today") && page.text.contains("acknowledge") && !page.text.contains(&path));
+}

@@ -2,7 +2,7 @@
 
 use crate::chart;
 use crate::page::{
-    CampaignPage, CampaignRow, Frame, LiveRow, ReportView, ReviewRow, SegmentView, grouped, spoken, told,
+    AlarmRow, CampaignPage, CampaignRow, Frame, LiveRow, ReportView, ReviewRow, SegmentView, grouped, spoken, told,
 };
 use crate::state::State as Console;
 use collect::live::LiveWord;
@@ -216,6 +216,20 @@ pub(crate) fn reviews(snapshot: &Snapshot) -> Vec<ReviewRow> {
         .collect();
     rows.sort_by(|a, b| (a.is_effective, &a.kind, &a.name).cmp(&(b.is_effective, &b.kind, &b.name)));
     rows
+}
+
+/// Alarms, the open ones first.
+pub(crate) fn alarms(snapshot: &Snapshot, limit: usize) -> Result<Vec<AlarmRow>, VaultError> {
+    let row = |alarm: vault::Alarm| AlarmRow {
+        id: alarm.id.to_string(),
+        at: minute(alarm.at),
+        says: alarm.sentence(),
+        what_to_do: alarm.kind.what_to_do(),
+        acknowledged: alarm.acknowledged.map(|(staff, reason, at)| (staff, minute(at), reason)),
+    };
+    let mut rows: Vec<AlarmRow> = snapshot.alarms(limit)?.into_iter().map(row).collect();
+    rows.sort_by_key(|row| row.acknowledged.is_some());
+    Ok(rows)
 }
 
 type LogRows = (Vec<(String, String, String, u64)>, Vec<(String, String)>);

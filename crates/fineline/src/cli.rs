@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt, fsck,
-    import, init, key, man, notice, person, plan, segment, serve, source, staff, upgrade,
+    apply, audit, breach, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt,
+    fsck, import, init, key, man, notice, person, plan, segment, serve, source, staff, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -117,6 +117,8 @@ pub enum Command {
     /// Search every byte for one person, with every key that can be found
     #[command(subcommand)]
     Census(census::Command),
+    /// Say who is concerned by a theft, what was taken, whether it can be read, and by when to tell
+    Breach(breach::Args),
     /// Verify receipts and the log, offline; pack the log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -169,6 +171,7 @@ impl Command {
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),
+            Self::Breach(args) => breach::run(&args, ground),
             Self::Audit(command) => audit::run(command, ground),
             Self::Fsck(args) => fsck::run(&args, ground),
             Self::Key(command) => key::run(command, ground),

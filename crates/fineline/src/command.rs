@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod breach;
 pub mod campaign;
 pub mod census;
 pub mod check;

@@ -103,12 +103,15 @@ struct Searcher {
     turn: Mutex<()>,
 }
 
-/// `POST /census/memory` on the console's listener: whether keys, given only as hashes, stand in this process's memory.
+/// What only the operator may ask, on the console's listener.
+///
+/// `POST /alarms/open`: how many alarms nobody has looked at. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory.
 /// It tells nobody a key: who asks must know its hash already, and show the pass that lies in the data folder.
 pub fn census_routes(vault: Vault, pass: Pass) -> Router {
     let searcher = Arc::new(Searcher { vault, pass, turn: Mutex::new(()) });
     let is_operator = axum::middleware::from_fn_with_state(searcher.clone(), operator_only);
-    Router::new().route("/census/memory", post(search_memory)).route_layer(is_operator).with_state(searcher)
+    let routes = Router::new().route("/census/memory", post(search_memory)).route("/alarms/open", post(open_alarms));
+    routes.route_layer(is_operator).with_state(searcher)
 }
 
 /// Before a body is read: whoever cannot read the data folder is nobody here.
@@ -121,6 +124,10 @@ async fn operator_only(State(searcher): State<Arc<Searcher>>, request: Request, 
     let says = "show the token of the file `pass` in the data folder, as `fineline census memory` does";
     ([(header::WWW_AUTHENTICATE, "Bearer")], problem(StatusCode::UNAUTHORIZED, "not_the_operator", says))
         .into_response()
+}
+
+async fn open_alarms(State(searcher): State<Arc<Searcher>>) -> Response {
+    Json(serde_json::json!({ "open": searcher.vault.n_alarms_open() })).into_response()
 }
 
 async fn search_memory(State(searcher): State<Arc<Searcher>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {

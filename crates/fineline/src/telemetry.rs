@@ -17,6 +17,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ("fineline_program_swept_records_total", "records removed because their date had passed"),
     ("fineline_program_witness_notes_total", "notes for the witness file, by outcome: noted, failed"),
     ("fineline_vault_batches_total", "batches written and synced by the committer"),
+    (
+        "fineline_vault_alarms_open",
+        "alarms about reads outside habit that nobody has looked at; anything above 0 wants a look",
+    ),
     ("fineline_vault_commit_microseconds_total", "time the committer spent, by stage: judge, seal, write, publish"),
 ];
 
@@ -59,6 +63,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
 /// What the committer counts by itself, as metrics: before each rendering.
 pub fn note_committer(vault: &Vault) {
     metrics::counter!("fineline_vault_batches_total").absolute(vault.n_batches());
+    metrics::gauge!("fineline_vault_alarms_open").set(u32::try_from(vault.n_alarms_open()).unwrap_or(u32::MAX));
     for stage in Stage::ALL {
         let micros = u64::try_from(vault.spent(stage).as_micros()).unwrap_or(u64::MAX);
         metrics::counter!("fineline_vault_commit_microseconds_total", "stage" => stage.as_str()).absolute(micros);

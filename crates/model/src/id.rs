@@ -132,6 +132,8 @@ ids! {
     ConsentId[16] = "con";
     /// One request of a person (access, erase, …).
     RequestId[16] = "req";
+    /// One alarm about reading.
+    AlarmId[16] = "alarm";
 }
 
 /// Whether a profile stands for a human being or for a browser that nobody has claimed.
@@ -193,7 +195,7 @@ macro_rules! timed_ids {
         }
     )*};
 }
-timed_ids!(EventId, DecisionId, MessageId, ConsentId, RequestId);
+timed_ids!(EventId, DecisionId, MessageId, ConsentId, RequestId, AlarmId);
 
 /// The company's own code of a thing it sells, upper case ("85123A"). Not personal by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -24,7 +24,8 @@ pub use consent::{ConsentStatus, Method, Words};
 pub use event::{Event, EventKind, LineItem, Trust};
 pub use fact::{Awareness, Class, Context, Fact, FactName, Provenance};
 pub use id::{
-    ArtefactId, ConsentId, DecisionId, EventId, HouseId, ItemCode, MessageId, ProfileId, ProfileKind, RequestId,
+    AlarmId, ArtefactId, ConsentId, DecisionId, EventId, HouseId, ItemCode, MessageId, ProfileId, ProfileKind,
+    RequestId,
 };
 pub use money::{Currency, Money};
 pub use name::{

@@ -340,6 +340,7 @@ fn reason_words(word: &str) -> String {
         "not_in_segment" => "you no longer belong to the group it was for".to_owned(),
         "above_level" => "you chose to share less".to_owned(),
         "paused" => "we paused this campaign".to_owned(),
+        "not_counted" => "we could not have written down what we read for it".to_owned(),
         "restrained" => "you asked to be left alone".to_owned(),
         "message_refused" => "the mail server did not take it".to_owned(),
         "gave_up" => "it could not be sent for a day".to_owned(),

@@ -250,6 +250,7 @@ impl<'s> Reader<'s> {
         match name {
             Artefact::PORTAL => "You, on these pages".to_owned(),
             Artefact::DESK => "Our staff".to_owned(),
+            Artefact::BREACH_NOTICE => "We, to tell you that data was taken".to_owned(),
             Artefact::ITEMS => "What goes with what".to_owned(),
             _ if promise.campaigns.contains_key(name) => format!("Campaign “{}”", name.replace('_', " ")),
             _ if promise.segments.contains_key(name) => format!("Group “{}”", name.replace('_', " ")),

@@ -23,7 +23,7 @@ pub enum ArtefactKind {
     Model,
     /// An export of people.
     Export,
-    /// A page that shows a person's facts: the portal (to themselves), the desk.
+    /// A page that shows a person's facts: the portal (to themselves), the desk, the list of whom to tell of a breach.
     Page,
     /// An import mapping.
     Mapping,
@@ -43,7 +43,7 @@ pub enum ReviewRole {
 /// What an artefact may read, for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// The purpose it acts for; `None` only for the person's own right of access (the portal).
+    /// The purpose it acts for; `None` only for what is owed to the person: access (portal, desk), being told of a breach.
     pub purpose: Option<PurposeName>,
     /// Further purposes, each of which is enough alone (traits and models serve several).
     pub or: Vec<PurposeName>,
@@ -92,6 +92,8 @@ impl Artefact {
     pub const PORTAL: &'static str = "portal";
     /// The name of the page where staff answer a person's request.
     pub const DESK: &'static str = "desk";
+    /// The name of the page that finds the addresses of people who have to be told of a breach.
+    pub const BREACH_NOTICE: &'static str = "breach_notice";
     /// The name of the item-to-item model.
     pub const ITEMS: &'static str = "items";
 
@@ -122,6 +124,13 @@ impl Artefact {
     #[must_use]
     pub fn is_desk(&self) -> bool {
         self.is_page(Self::DESK)
+    }
+
+    /// Whether this finds the addresses of people who have to be told of a breach: it reads addresses and nothing else, and
+    /// acts for no purpose of the company but for a duty towards the person.
+    #[must_use]
+    pub fn is_breach_notice(&self) -> bool {
+        self.is_page(Self::BREACH_NOTICE)
     }
 
     fn is_page(&self, name: &str) -> bool {
@@ -259,6 +268,17 @@ impl Promise {
         }))
     }
 
+    fn of_breach_notice(&self) -> Artefact {
+        let addresses = self.fields.values().filter(|field| field.kind == Kind::Email);
+        let terms = Terms {
+            purpose: None,
+            or: Vec::new(),
+            reads: addresses.map(|field| field.name.as_str().to_owned()).collect(),
+            properties: BTreeSet::new(),
+        };
+        Artefact::new(ArtefactKind::Page, Artefact::BREACH_NOTICE, terms, ReviewRole::BuiltIn, |_| {})
+    }
+
     fn of_page(&self, name: &'static str) -> Artefact {
         let properties = self.events.values().flat_map(|event| event.has.keys().cloned());
         let lines = EventPlan::LINE_PROPERTIES.iter().map(|name| (*name).to_owned());
@@ -278,7 +298,7 @@ pub(crate) fn of(promise: &Promise) -> BTreeMap<ArtefactId, Artefact> {
     let campaigns = promise.campaigns.values().filter_map(|campaign| promise.of_campaign(campaign));
     let traits = promise.traits.values().filter_map(|plan| promise.of_trait(plan));
     let model = promise.candidates.iter().filter_map(|candidates| promise.of_model(candidates));
-    let pages = [promise.of_page(Artefact::PORTAL), promise.of_page(Artefact::DESK)];
+    let pages = [promise.of_page(Artefact::PORTAL), promise.of_page(Artefact::DESK), promise.of_breach_notice()];
     let all = segments.chain(campaigns).chain(traits).chain(model).chain(pages);
     all.map(|artefact| (artefact.id, artefact)).collect()
 }
@@ -310,6 +330,7 @@ mod tests {
                 "campaign win_back",
                 "count lapsed",
                 "model items",
+                "page breach_notice",
                 "page desk",
                 "page portal",
                 "segment lapsed",
@@ -335,7 +356,7 @@ mod tests {
     #[test]
     fn only_the_persons_own_pages_act_for_no_purpose() {
         for artefact in parse(SHOP).artefacts().values() {
-            let own = artefact.is_portal() || artefact.is_desk();
+            let own = artefact.is_portal() || artefact.is_desk() || artefact.is_breach_notice();
             assert_eq!(artefact.terms.purpose.is_none(), own, "{}", artefact.name);
             assert_eq!(artefact.review == ReviewRole::BuiltIn, own, "{}", artefact.name);
         }

@@ -24,7 +24,7 @@ impl Refusal {
 
 impl RefusalReason {
     /// Every reason, in the order of the code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NoSuchPerson,
         Self::Restrained,
         Self::NotReviewed,
@@ -53,6 +53,7 @@ impl RefusalReason {
         Self::Suppressed,
         Self::NoLongerSo,
         Self::Paused,
+        Self::NotCounted,
     ];
 
     /// Reads the word back that [`RefusalReason::as_str`] writes.
@@ -93,6 +94,7 @@ impl RefusalReason {
             Self::Suppressed => "This address bounced or complained.",
             Self::NoLongerSo => "What this would say is no longer so.",
             Self::Paused => "The campaign does not run at the moment.",
+            Self::NotCounted => "So many reads wait to be written down that one more could not be.",
         }
     }
 
@@ -110,7 +112,7 @@ impl RefusalReason {
             Self::AboveLevel => Some("What can you offer with what this person does share?"),
             Self::Guarded => Some("Ask, don't infer: let people tell you on their page."),
             Self::GroupTooSmall => Some("Which wider group would be served as well?"),
-            Self::CapReached | Self::QuietHours => Some("Can it wait?"),
+            Self::CapReached | Self::QuietHours | Self::NotCounted => Some("Can it wait?"),
             Self::NothingFits => Some("What would this person be glad to get?"),
             Self::NoAddress => Some("Show it on a page when the person comes by."),
             Self::NoSuchPerson

@@ -72,7 +72,7 @@ const KINDS: [ProfileKind; 2] = [ProfileKind::Person, ProfileKind::Device];
 const CHANNELS: [ChannelKind; 2] = [ChannelKind::Email, ChannelKind::Page];
 const BASES: [ItemBasis; 5] =
     [ItemBasis::Purchase, ItemBasis::Group, ItemBasis::Popular, ItemBasis::Stated, ItemBasis::None];
-const REASONS: [RefusalReason; 28] = [
+const REASONS: [RefusalReason; 29] = [
     RefusalReason::NoSuchPerson,
     RefusalReason::Restrained,
     RefusalReason::NotReviewed,
@@ -101,6 +101,7 @@ const REASONS: [RefusalReason; 28] = [
     RefusalReason::AnswerLapsed,
     RefusalReason::NoLongerSo,
     RefusalReason::Paused,
+    RefusalReason::NotCounted,
 ];
 
 pub(crate) fn status_code(status: ConsentStatus) -> u8 {
@@ -558,6 +559,9 @@ pub(crate) struct StaffForm {
     pub staff: String,
     #[n(2)]
     pub reason: String,
+    /// What they did; not known of reads from before this was kept.
+    #[n(3)]
+    pub act: Option<String>,
 }
 
 /// A token that opens a decision; only its keyed hash.
@@ -1093,6 +1097,72 @@ pub(crate) struct UseRunForm {
     #[n(4)]
     #[cbor(with = "minicbor::bytes")]
     pub people: Vec<u8>,
+    /// Fields, by their place in `fields`, that were read of fewer than all, and of whom.
+    #[n(5)]
+    pub apart: Option<Vec<(u32, minicbor::bytes::ByteVec)>>,
+}
+
+/// How often one artefact read one field in one hour: of how many different people, and never of whom.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct CountForm {
+    #[n(0)]
+    pub artefact: String,
+    #[n(1)]
+    pub field: String,
+    #[n(2)]
+    pub n: u64,
+}
+
+/// What was read in one hour.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct HourForm {
+    #[n(0)]
+    pub hour: i64,
+    #[n(1)]
+    pub counts: Vec<CountForm>,
+}
+
+/// What artefacts have ever read, and since when that is counted.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct HabitForm {
+    #[n(0)]
+    pub since: i64,
+    /// Artefact, when it first read anything, and the fields.
+    #[n(1)]
+    pub known: Vec<(String, i64, Vec<String>)>,
+}
+
+/// An alarm on record.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct AlarmForm {
+    #[n(0)]
+    pub kind: u8,
+    /// The artefact, or the member of staff.
+    #[n(1)]
+    pub who: String,
+    #[n(2)]
+    pub fields: Vec<String>,
+    #[n(3)]
+    pub at: i64,
+    /// Of how many people.
+    #[n(4)]
+    pub n: u64,
+    /// What was usual.
+    #[n(5)]
+    pub usual: u64,
+    #[n(6)]
+    pub acknowledged: Option<AcknowledgedForm>,
+}
+
+/// Who looked at an alarm, and what they found.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct AcknowledgedForm {
+    #[n(0)]
+    pub at: i64,
+    #[n(1)]
+    pub staff: String,
+    #[n(2)]
+    pub reason: String,
 }
 
 /// One entry of the one log, without its content.

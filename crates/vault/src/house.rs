@@ -4,13 +4,16 @@
 //! Lock order: `urgent` → `leaving`, `urgent` → `published` → `touched`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
 //! `urgent` over its sync, so that acknowledgements go out in the order of the log.
 
+use crate::alarm::Habit;
 use crate::chain::Head;
 use crate::commit::Values;
 use crate::commit::erase::Leaving;
 use crate::commit::times::{Stage, Times};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
 use crate::folder::Folder;
-use crate::format::{self, Bytes16, ClassForm, CoreForm, DecisionForm, IdentifierForm, ReviewForm, SourceKeyForm};
+use crate::format::{
+    self, AlarmForm, Bytes16, ClassForm, CoreForm, DecisionForm, IdentifierForm, ReviewForm, SourceKeyForm,
+};
 use crate::key::{DaySecrets, HouseKeys, PersonKey, RecordKey, Ring};
 use crate::person::{self, Open, Rows, StoredEvent};
 use crate::record::{Identifier, IdentifierKind};
@@ -19,13 +22,14 @@ use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::state::{Generation, Reach};
 use crate::tally::Marker;
 use crate::tombstone::Tombstones;
+use crate::unwritten::Unwritten;
 use crate::urgent::UrgentLog;
 use crate::wish::Wish;
 use crate::witness::{Due, Watch, WitnessState};
 use crate::{Household, VaultError};
 use model::{
-    ArtefactId, At, Day, DecisionId, Event, EventName, HouseId, ItemCode, MessageId, ProfileId, PurposeName, RequestId,
-    Rng, SourceName,
+    AlarmId, ArtefactId, At, Day, DecisionId, Event, EventName, HouseId, ItemCode, MessageId, ProfileId, PurposeName,
+    RequestId, Rng, SourceName,
 };
 use promise::{Basis, Retention, RetentionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,6 +66,11 @@ pub(crate) struct House {
     head: Option<Head>,
     watch: Option<Watch>,
     pub times: Times,
+    /// What was read and is not yet written down.
+    pub unwritten: Unwritten,
+    /// What artefacts are used to reading; the committer's own.
+    habit: Mutex<Habit>,
+    alarms: Mutex<BTreeMap<AlarmId, AlarmForm>>,
     /// Held until the last reader has gone.
     folder: Option<Folder>,
 }
@@ -165,6 +174,9 @@ impl House {
             watch: parts.watch,
             folder: parts.folder,
             times: Times::default(),
+            unwritten: Unwritten::default(),
+            habit: Mutex::default(),
+            alarms: Mutex::default(),
             household: parts.household,
         }
     }
@@ -412,6 +424,17 @@ impl House {
         is_leaving || self.urgent().tombstones.contains(id)
     }
 
+    // ── who read what ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    pub(crate) fn habit(&self) -> MutexGuard<'_, Habit> {
+        lock(&self.habit)
+    }
+
+    /// Every alarm on record.
+    pub(crate) fn alarms(&self) -> MutexGuard<'_, BTreeMap<AlarmId, AlarmForm>> {
+        lock(&self.alarms)
+    }
+
     // ── keys and sealing ──────────────────────────────────────────────────────────────────────────────────────────
 
     pub(crate) fn seal(&self, key: &RecordKey, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
@@ -500,6 +523,12 @@ impl House {
     pub(crate) const TALLY: &[u8] = b"n/tally";
     /// Which traits the stored buckets were folded for.
     pub(crate) const COLUMNS: &[u8] = b"n/columns";
+    /// What artefacts are known to ask for.
+    pub(crate) const HABIT: &[u8] = b"n/habit";
+    /// What was read in an hour.
+    pub(crate) const HOURS: &[u8] = b"w/";
+    /// Alarms.
+    pub(crate) const ALARMS: &[u8] = b"a/";
     /// What each entry of the one log is, without its content.
     pub(crate) const LOG: &[u8] = b"l/";
 
@@ -560,6 +589,14 @@ impl House {
 
     pub(crate) fn use_row(day: Day, salt: [u8; 8]) -> Vec<u8> {
         [Self::USES, &day.number().to_be_bytes(), &salt].concat()
+    }
+
+    pub(crate) fn hour_row(hour: i64) -> Vec<u8> {
+        [Self::HOURS, &hour.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn alarm_row(id: &AlarmId) -> Vec<u8> {
+        [Self::ALARMS, id.as_bytes()].concat()
     }
 
     pub(crate) fn source_key_row(token: &[u8; 32]) -> Vec<u8> {

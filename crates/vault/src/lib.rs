@@ -18,7 +18,9 @@
 //! To add one more command: its input in [`record`], a variant and fold in `commit`, its storage form with a number of its
 //! own in `format`, a fixture in `formats/`, and a line in ARCHITECTURE.md.
 
+pub mod alarm;
 pub mod audit;
+pub mod breach;
 pub mod campaign;
 pub mod census;
 mod chain;
@@ -57,12 +59,14 @@ pub mod tile;
 mod tombstone;
 mod totals;
 pub mod trace;
+mod unwritten;
 mod urgent;
 #[cfg(test)]
 mod vectors;
 mod wish;
 pub mod witness;
 
+pub use alarm::{Alarm, AlarmKind};
 pub use commit::times::Stage;
 pub use error::VaultError;
 pub use pass::Pass;
@@ -77,7 +81,7 @@ pub use totals::ImportTotals;
 use commit::{Command, KeyChange};
 use engine::Keyspace;
 use house::House;
-use model::{At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, SourceName};
+use model::{AlarmId, At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, SourceName};
 use open::send;
 use promise::{Promise, Refusal, RefusalReason};
 use std::path::PathBuf;
@@ -438,6 +442,31 @@ impl Vault {
     /// [`VaultError::Busy`].
     pub fn staff_act(&self, act: StaffAct) -> Result<Pending<()>, VaultError> {
         send(self, |reply| Command::Staff(Box::new(act), reply))
+    }
+
+    /// A member of staff looked at an alarm and says what they found; one entry of the log. False when there is no such
+    /// alarm, somebody has looked already, or nothing is said.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn acknowledge(&self, alarm: AlarmId, staff: &str, reason: &str) -> Result<Pending<bool>, VaultError> {
+        let (staff, reason) = (staff.to_owned(), reason.to_owned());
+        send(self, |reply| Command::Acknowledge(alarm, staff, reason, reply))
+    }
+
+    /// Puts on record that a theft was answered: one entry of the log. The statement names nobody.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn record_breach(&self, statement: &str) -> Result<Pending<()>, VaultError> {
+        let statement = statement.to_owned();
+        send(self, |reply| Command::Breach(statement, reply))
+    }
+
+    /// Alarms that nobody has looked at.
+    #[must_use]
+    pub fn n_alarms_open(&self) -> usize {
+        self.inner.house.alarms().values().filter(|form| form.acknowledged.is_none()).count()
     }
 
     /// Blind token of a secret (source keys, sessions, hand-off links): keyed, so that only its hash is ever stored.

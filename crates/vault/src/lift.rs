@@ -1,41 +1,60 @@
 //! A campaign in numbers: its decisions of everybody, and what they bought afterwards, counted. Only numbers leave.
+//!
+//! No permit is asked for each person: a measurement that left out whoever took their yes back would praise the campaign
+//! that drives people away, and could not count them. Whom it was read of is written down like any set-wise read.
 
 use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{self, DecisionForm, MessageState};
 use crate::house::House;
+use crate::permit::DECISIONS;
 use crate::person::{self, Open};
 use crate::record::CampaignNumbers;
 use crate::seal::RecordKind;
 use crate::snapshot::Snapshot;
 use model::{At, CampaignName, EventName, ProfileId};
 use promise::{Artefact, Refusal, RefusalReason};
+use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 
 pub(crate) fn numbers(snapshot: &Snapshot, artefact: &Artefact) -> Result<CampaignNumbers, Refusal> {
     let unknown = || Refusal::because(RefusalReason::UnknownArtefact);
     let name = CampaignName::parse(&artefact.name).map_err(|_| unknown())?;
     let plan = snapshot.promise().campaigns.get(&name).ok_or_else(unknown)?;
+    let slot = snapshot.house.unwritten.set_place().ok_or(Refusal::because(RefusalReason::NotCounted))?;
     let mut numbers = CampaignNumbers::default();
+    let mut read: BTreeMap<String, RoaringBitmap> = BTreeMap::new();
     for id in snapshot.house.people() {
-        if let Err(error) = count_person(snapshot, &id, &name, &plan.goal, &mut numbers) {
-            tracing::error!(error = &error as &dyn std::error::Error, "a profile could not be counted");
+        let before = numbers.n_goals;
+        match count_person(snapshot, &id, &name, &plan.goal, &mut numbers) {
+            Ok(None) => {}
+            Ok(Some(number)) => {
+                read.entry(DECISIONS.to_owned()).or_default().insert(number);
+                if numbers.n_goals != before {
+                    read.entry(plan.goal.0.as_str().to_owned()).or_default().insert(number);
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a profile could not be counted");
+            }
         }
     }
+    snapshot.leave_run(&slot, artefact, read);
     Ok(numbers)
 }
 
+/// Counts one person; the house number of whoever was decided about.
 fn count_person(
     snapshot: &Snapshot,
     id: &ProfileId,
     campaign: &CampaignName,
     goal: &(EventName, i32),
     numbers: &mut CampaignNumbers,
-) -> Result<(), VaultError> {
+) -> Result<Option<u32>, VaultError> {
     let (house, store): (&House, _) = (&snapshot.house, snapshot.store());
-    let Some(open) = Open::load(house, store, id)? else { return Ok(()) };
+    let Some(open) = Open::load(house, store, id)? else { return Ok(None) };
     if open.core.decided.iter().all(|decided| decided.campaign != campaign.as_str()) {
-        return Ok(());
+        return Ok(None);
     }
     let mut first: Option<DecisionForm> = None;
     // Of decisions that took each other's place only the last one counts.
@@ -56,7 +75,7 @@ fn count_person(
         }
     }
     last.values().try_for_each(|decision| count_decision(decision, snapshot.now(), numbers))?;
-    let Some(first) = first else { return Ok(()) };
+    let Some(first) = first else { return Ok(None) };
     let arm = usize::from(first.held_out);
     add(if first.held_out { &mut numbers.n_held_out } else { &mut numbers.n_treated });
     let n_goals = count_goals(snapshot, &open, goal, At::from_ms(first.at))?;
@@ -66,7 +85,7 @@ fn count_person(
     if let Some(buyers) = numbers.n_buyers.get_mut(arm).filter(|_| n_goals > 0) {
         add(buyers);
     }
-    Ok(())
+    Ok(Some(open.core.number))
 }
 
 fn count_decision(decision: &DecisionForm, now: At, numbers: &mut CampaignNumbers) -> Result<(), VaultError> {

@@ -12,7 +12,7 @@ use crate::house::{House, Parts};
 use crate::key::{DaySecrets, Ring};
 use crate::log::sha256;
 use crate::person::Open;
-use crate::record::Review;
+use crate::record::{Review, StaffAct};
 use crate::seal::RecordKind;
 use crate::state::{Generation, Person, State, Wheel};
 use crate::tally::HouseTally;
@@ -20,7 +20,7 @@ use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::witness::Watch;
 use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
-use model::{Day, HouseId, ProfileId};
+use model::{At, Day, HouseId, ProfileId};
 use promise::ReviewRole;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
@@ -151,6 +151,7 @@ fn load_house(house: &House) -> Result<(), VaultError> {
         house.set_source_keys(form, &[]);
     }
     let number = store.get(Keyspace::House, House::NUMBER)?.and_then(|row| <[u8; 4]>::try_from(row).ok());
+    crate::commit::uses::load(house, &*store)?;
     house.publish(|generation| generation.state.next_number = number.map_or(0, u32::from_be_bytes));
     Ok(())
 }
@@ -209,6 +210,12 @@ fn load_person(
     let Some(mut open) = Open::load(house, store, id)? else { return Ok(None) };
     let values = house.values(&mut open, store, today)?;
     let reach = house.reach(&mut open, store, None)?;
+    for read in open.core.staff_reads.iter().filter(|read| At::from_ms(read.at).day() == today) {
+        if read.act.as_deref() != Some(StaffAct::HANDED_OFF) {
+            // Whoever opened too many people today had their alarm when it happened.
+            let _ = house.habit().opened(&read.staff, open.core.number, today);
+        }
+    }
     Ok(Some((in_memory(&open, reach)?, values)))
 }
 

@@ -1,13 +1,13 @@
 //! The right to read about one person ([`Permit`]). Private fields, no clone, no store, no send: made by a
 //! [`crate::Snapshot`], gone with it.
 //!
-//! It judges nothing itself (`promise::judge_fact` does, for each fact), and it changes nothing: what was read is told to
-//! the committer when the permit goes.
+//! It judges nothing itself (`promise::judge_fact` does, for each fact), and it changes nothing: what was read is left in
+//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves.
 
 use crate::VaultError;
-use crate::commit::{Command, PersonUse};
+use crate::commit::Command;
 use crate::engine::Keyspace;
-use crate::format::{self, DecisionForm, FactForm, UseRunForm};
+use crate::format::{self, DecisionForm, FactForm, UseForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open, StoredEvent};
 use crate::record::{
@@ -18,6 +18,7 @@ use crate::seal::RecordKind;
 use crate::snapshot::{Snapshot, logged};
 use crate::state::Person;
 use crate::statement;
+use crate::unwritten::Slot;
 use model::{
     ArtefactId, At, CampaignName, Class, ConsentId, Day, DecisionId, Event, EventName, Fact, FactName, ItemCode, Kind,
     LineItem, Money, OfferName, ProfileId, ProfileKind, Provenance, PurposeName, SegmentName, TraitName, Value, Words,
@@ -75,7 +76,28 @@ pub struct Permit<'s> {
     level: Option<String>,
     open: RefCell<Option<Open>>,
     reads: RefCell<Reads>,
+    noted: RefCell<Noted>,
+    /// Where it says what it read; the person's own page has none.
+    slot: Option<Slot<'s>>,
     _stays_here: PhantomData<*const ()>,
+}
+
+/// What has to be written down.
+#[derive(Default)]
+struct Noted {
+    asked: BTreeSet<String>,
+    read: BTreeMap<String, u32>,
+}
+
+/// What is read of a person beside facts and events, as it is counted. No declared name has a space in it but those of
+/// events, and none of them begins so.
+const CONTACT: &str = "record contact";
+pub(crate) const DECISIONS: &str = "record decisions";
+const LEDGER: &str = "record ledger";
+
+/// Under which name it is counted that somebody asked whether a person is in a segment.
+pub(crate) fn segment_word(segment: &SegmentName) -> String {
+    format!("segment {segment}")
 }
 
 impl std::fmt::Debug for Permit<'_> {
@@ -90,9 +112,10 @@ impl<'s> Permit<'s> {
         artefact: &'s Artefact,
         person: Arc<Person>,
         level: Option<String>,
+        slot: Option<Slot<'s>>,
     ) -> Self {
-        let (open, reads) = (RefCell::new(None), RefCell::default());
-        Self { snapshot, artefact, person, level, open, reads, _stays_here: PhantomData }
+        let (open, reads, noted) = (RefCell::new(None), RefCell::default(), RefCell::default());
+        Self { snapshot, artefact, person, level, open, reads, noted, slot, _stays_here: PhantomData }
     }
 }
 
@@ -135,6 +158,7 @@ impl Permit<'_> {
         if !self.is_named(name.as_str()) {
             return Err(self.no(RefusalReason::NotInTerms));
         }
+        self.asks(name.as_str());
         let Some(fact) = self.find_fact(name) else { return Ok(None) };
         match judge_fact(self.promise(), self.artefact, &self.person.wishes.standing, &fact, self.now()) {
             Ok(()) => {}
@@ -142,6 +166,7 @@ impl Permit<'_> {
             Err(refusal) => return Err(refusal),
         }
         self.reads.borrow_mut().facts.push(fact.clone());
+        self.notes(name.as_str());
         Ok(Some(Disclosed::new(fact)))
     }
 
@@ -190,12 +215,14 @@ impl Permit<'_> {
         let bitmap = self.snapshot.generation.state.segment(at);
         let is_member = bitmap.is_some_and(|members| members.contains(self.person.number));
         self.reads.borrow_mut().segments.push((segment.clone(), is_member));
+        self.notes(&segment_word(segment));
         Ok(is_member)
     }
 
     /// Contact so far and the limits on it: the person's own, then the company's.
     #[must_use]
     pub fn contact(&self) -> Disclosed<'_, ContactState> {
+        self.notes(CONTACT);
         let per_days = self.promise().cap.per_days;
         let window = self.now().plus_days(per_days.saturating_neg());
         let house = &self.snapshot.house;
@@ -221,6 +248,7 @@ impl Permit<'_> {
     /// The refusal.
     pub fn ledger(&self) -> Result<Vec<Disclosed<'_, LedgerEntry>>, Refusal> {
         self.own_page()?;
+        self.notes(LEDGER);
         let entries = self.with_open(|open| self.read_ledger(open).map(Some));
         Ok(entries.unwrap_or_default().into_iter().map(Disclosed::new).collect())
     }
@@ -251,6 +279,7 @@ impl Permit<'_> {
     /// The refusal.
     pub fn decisions(&self, limit: usize) -> Result<Vec<DecisionView<'_>>, Refusal> {
         self.own_page()?;
+        self.notes(DECISIONS);
         let forms = self.with_open(|open| {
             let rows = self.snapshot.store().scan_back(Keyspace::Decisions, open.id.as_bytes());
             let forms: Result<Vec<_>, _> =
@@ -267,6 +296,9 @@ impl Permit<'_> {
 
     pub(crate) fn decision(&self, id: DecisionId) -> Result<Option<DecisionView<'_>>, Refusal> {
         let form = self.decision_form(id)?;
+        if form.is_some() {
+            self.notes(DECISIONS);
+        }
         Ok(form.and_then(|form| logged(decision_view(&form).map(Some))))
     }
 
@@ -372,8 +404,7 @@ impl Permit<'_> {
             let count = counts.entry((Day::from_number(day), artefact.to_owned(), purpose.clone())).or_default();
             *count = count.saturating_add(n);
         };
-        let uses = self.with_open(|open| Ok(Some(open.core.uses.clone()))).unwrap_or_default();
-        for known in uses.iter().filter(|known| known.fact.is_none()) {
+        for known in self.own_uses().iter().filter(|known| known.fact.is_none()) {
             add(known.day, &known.artefact, &known.purpose, known.n);
         }
         for run in self.use_runs() {
@@ -408,6 +439,24 @@ impl Permit<'_> {
 
     fn now(&self) -> At {
         self.snapshot.now()
+    }
+
+    /// Somebody asked for this, whether or not there is anything.
+    fn asks(&self, name: &str) {
+        let mut noted = self.noted.borrow_mut();
+        if !noted.asked.contains(name) {
+            noted.asked.insert(name.to_owned());
+        }
+    }
+
+    /// This was read.
+    fn notes(&self, name: &str) {
+        self.asks(name);
+        let mut noted = self.noted.borrow_mut();
+        match noted.read.get_mut(name) {
+            Some(n) => *n = n.saturating_add(1),
+            None => drop(noted.read.insert(name.to_owned(), 1)),
+        }
     }
 
     fn promise(&self) -> &Promise {
@@ -526,7 +575,13 @@ impl Permit<'_> {
             Ok(Some(views))
         });
         let views = views.unwrap_or_default();
+        let events = self.promise().events.keys();
+        events.filter(|event| name.map_or(self.is_named(event.as_str()), |name| name == *event)).for_each(|event| {
+            self.asks(event.as_str());
+        });
         let mut reads = self.reads.borrow_mut();
+        let names: BTreeSet<&EventName> = views.iter().map(|view| &view.event.name).collect();
+        names.into_iter().for_each(|name| self.notes(name.as_str()));
         for view in &views {
             match reads.events.iter_mut().find(|(known, _)| *known == view.event.name) {
                 Some((_, n)) => *n = n.saturating_add(1),
@@ -537,9 +592,9 @@ impl Permit<'_> {
         views.into_iter().map(Disclosed::new).collect()
     }
 
-    /// Leaves events out of what this permit will say it read: the set that asked says it.
-    pub(crate) fn forget_events(&self) {
-        self.reads.borrow_mut().events.clear();
+    /// Takes out what this permit would say it read: the set that asked says it.
+    pub(crate) fn hand_over(&self) -> impl Iterator<Item = String> + use<> {
+        self.noted.take().read.into_keys()
     }
 
     /// An event as this artefact may see it; `None` when it may not.
@@ -583,29 +638,51 @@ impl Permit<'_> {
         event.lines.iter().filter_map(group).collect()
     }
 
-    /// Set-wise reads of the last month that this person was in.
+    /// Set-wise reads of the last month that this person was in, each with the fields that were read of this person.
     fn use_runs(&self) -> Vec<UseRunForm> {
         let (house, store) = (&self.snapshot.house, self.snapshot.store());
+        let number = self.person.number;
         let mut runs = Vec::new();
         for row in store.scan(Keyspace::House, House::USES) {
             let read = row.and_then(|(key, sealed)| {
-                let run: UseRunForm = format::decode("house", &house.open_house(RecordKind::UseRun, &key, &sealed)?)?;
-                let people = RoaringBitmap::deserialize_from(run.people.as_slice());
-                let people = people.map_err(|error| format::damaged("house", &error.to_string()))?;
-                Ok(people.contains(self.person.number).then_some(run))
+                let mut run: UseRunForm =
+                    format::decode("house", &house.open_house(RecordKind::UseRun, &key, &sealed)?)?;
+                if !people_of(&run.people)?.contains(number) {
+                    return Ok(None);
+                }
+                let mut others = BTreeSet::new();
+                for (at, people) in run.apart.iter().flatten() {
+                    if !people_of(people)?.contains(number) {
+                        others.insert(*at);
+                    }
+                }
+                let fields = std::mem::take(&mut run.fields).into_iter().zip(0u32..);
+                run.fields = fields.filter(|(_, at)| !others.contains(at)).map(|(field, _)| field).collect();
+                Ok(Some(run))
             });
             runs.extend(logged(read));
         }
-        let oldest = self.now().day().plus(retention::USE_DAYS.saturating_neg()).number();
+        let oldest = self.oldest_use();
         runs.retain(|run| run.day > oldest);
         runs
     }
 
+    /// Uses of this day and before it are not told any more.
+    fn oldest_use(&self) -> i32 {
+        self.now().day().plus(retention::USE_DAYS.saturating_neg()).number()
+    }
+
+    /// Counters of the last month.
+    fn own_uses(&self) -> Vec<UseForm> {
+        let mut uses = self.with_open(|open| Ok(Some(open.core.uses.clone()))).unwrap_or_default();
+        let oldest = self.oldest_use();
+        uses.retain(|known| known.day > oldest);
+        uses
+    }
+
     fn read_by(&self, name: &FactName, runs: &[UseRunForm]) -> Vec<(String, u32)> {
         let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-        let oldest = self.now().day().plus(retention::USE_DAYS.saturating_neg()).number();
-        let uses = self.with_open(|open| Ok(Some(open.core.uses.clone()))).unwrap_or_default();
-        let own = uses.into_iter().filter(|known| known.day > oldest && known.fact.as_deref() == Some(name.as_str()));
+        let own = self.own_uses().into_iter().filter(|known| known.fact.as_deref() == Some(name.as_str()));
         let in_runs = runs.iter().filter(|run| run.fields.iter().any(|field| field == name.as_str()));
         for (artefact, n) in
             own.map(|known| (known.artefact, known.n)).chain(in_runs.map(|run| (run.artefact.clone(), 1)))
@@ -617,15 +694,18 @@ impl Permit<'_> {
     }
 }
 
+fn people_of(bytes: &[u8]) -> Result<RoaringBitmap, VaultError> {
+    RoaringBitmap::deserialize_from(bytes).map_err(|error| format::damaged("house", &error.to_string()))
+}
+
 impl Drop for Permit<'_> {
-    /// What was read for a purpose is counted in the profile. A campaign's reads are counted with its decision.
+    /// What was asked for and read is left to be counted, whatever came of it.
     fn drop(&mut self) {
-        let reads = self.reads.borrow();
-        let is_counted = self.artefact.terms.purpose.is_some() && self.artefact.kind != ArtefactKind::Campaign;
-        if is_counted && !(reads.facts.is_empty() && reads.events.is_empty()) {
-            let facts = reads.facts.iter().map(|fact| fact.name.as_str().to_owned()).collect();
-            let read = PersonUse { person: self.person.id, artefact: self.artefact.id, facts };
-            let _ = self.snapshot.queue.try_send(Command::Use(read));
+        let Some(slot) = self.slot.take() else { return };
+        let Noted { asked, read } = self.noted.take();
+        if !asked.is_empty() && slot.leave(self.person.id, self.artefact.id, self.snapshot.now(), asked, read) {
+            // When the queue is full the committer finds it anyway.
+            let _ = self.snapshot.queue.try_send(Command::Wake);
         }
     }
 }

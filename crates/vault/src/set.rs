@@ -1,16 +1,17 @@
 //! The right to read about many ([`PermitSet`]): one bitmap, made from wishes by purpose, in the same places where the
 //! verdict about one person is. Private fields, no clone, no send: made by a [`crate::Snapshot`], gone with it.
 //!
-//! It names nobody below the smallest group, and what was read is told to the committer when the set goes.
+//! It names nobody below the smallest group, and what was read, and of whom, is left to be written down when the set goes.
 
-use crate::commit::{Command, SetUse};
-use crate::permit::{EVENTS_MAX, Permit, segment_at};
+use crate::commit::Command;
+use crate::permit::{EVENTS_MAX, Permit, segment_at, segment_word};
 use crate::snapshot::Snapshot;
 use crate::state::Person;
+use crate::unwritten::{SetUse, Slot};
 use model::{Class, ItemCode, ProfileId, SegmentName, TraitName};
 use promise::{Artefact, Refusal, RefusalReason};
 use roaring::RoaringBitmap;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,9 +21,22 @@ pub struct PermitSet<'s> {
     snapshot: &'s Snapshot,
     artefact: &'s Artefact,
     people: RoaringBitmap,
-    fields: RefCell<BTreeSet<String>>,
-    was_read: Cell<bool>,
+    /// Segments it was narrowed to: whoever it names is known to be in them.
+    within: Vec<String>,
+    noted: RefCell<Noted>,
+    /// Where it says what it read; the person's own page has none.
+    slot: Option<Slot<'s>>,
     _stays_here: PhantomData<*const ()>,
+}
+
+/// What has to be written down.
+#[derive(Default)]
+struct Noted {
+    asked: BTreeSet<String>,
+    /// Who was named.
+    named: RoaringBitmap,
+    /// What was read, and of whom.
+    fields: BTreeMap<String, RoaringBitmap>,
 }
 
 impl std::fmt::Debug for PermitSet<'_> {
@@ -32,9 +46,9 @@ impl std::fmt::Debug for PermitSet<'_> {
 }
 
 impl<'s> PermitSet<'s> {
-    pub(crate) fn new(snapshot: &'s Snapshot, artefact: &'s Artefact) -> Self {
+    pub(crate) fn new(snapshot: &'s Snapshot, artefact: &'s Artefact, slot: Option<Slot<'s>>) -> Self {
         let state = &snapshot.generation.state;
-        let people = if artefact.is_portal() {
+        let people = if artefact.is_portal() || artefact.is_breach_notice() {
             state.everybody().clone()
         } else if artefact.is_desk() {
             state.everybody() - state.restrained()
@@ -42,8 +56,8 @@ impl<'s> PermitSet<'s> {
             let sets = artefact.terms.purposes().map(|purpose| state.in_force(purpose, snapshot.now()));
             sets.fold(RoaringBitmap::new(), |all, set| all | set)
         };
-        let (fields, was_read) = (RefCell::default(), Cell::new(false));
-        Self { snapshot, artefact, people, fields, was_read, _stays_here: PhantomData }
+        let (within, noted) = (Vec::new(), RefCell::default());
+        Self { snapshot, artefact, people, within, noted, slot, _stays_here: PhantomData }
     }
 
     /// How many people, when at least the smallest group; `None` below it.
@@ -53,10 +67,13 @@ impl<'s> PermitSet<'s> {
         (n >= u64::from(self.snapshot.promise().guard.smallest_group)).then_some(n)
     }
 
-    /// Whether a person is in the set.
+    /// Whether a person is in the set. A yes is a read of that person.
     #[must_use]
     pub fn contains(&self, person: ProfileId) -> bool {
-        self.snapshot.generation.state.number(&person).is_some_and(|number| self.people.contains(number))
+        let number = self.snapshot.generation.state.number(&person);
+        let Some(number) = number.filter(|number| self.people.contains(*number)) else { return false };
+        self.noted.borrow_mut().named.insert(number);
+        true
     }
 
     /// Narrows to the members of a segment the terms name.
@@ -65,6 +82,9 @@ impl<'s> PermitSet<'s> {
     /// The refusal.
     pub fn within(mut self, segment: &SegmentName) -> Result<Self, Refusal> {
         let at = segment_at(self.snapshot, self.artefact, segment)?;
+        // What was read before is of more people, and not of members of this segment.
+        self.leave();
+        self.within.push(segment_word(segment));
         match self.snapshot.generation.state.segment(at) {
             Some(members) => self.people &= members,
             None => self.people.clear(),
@@ -85,10 +105,13 @@ impl<'s> PermitSet<'s> {
         Err(Refusal { reason: RefusalReason::GroupTooSmall, purpose, line })
     }
 
-    /// The people, in house order, to ask a permit for one by one. Writes one use run when the set is dropped after reading.
+    /// The people, in house order, to ask a permit for one by one. Writes one use run when the set is dropped after reading,
+    /// of those who were named until then.
     pub fn people(&self) -> impl Iterator<Item = ProfileId> + '_ {
-        self.was_read.set(true);
-        self.profiles().map(|person| person.id)
+        self.profiles().map(|person| {
+            self.noted.borrow_mut().named.insert(person.number);
+            person.id
+        })
     }
 
     fn profiles(&self) -> impl Iterator<Item = &Arc<Person>> + '_ {
@@ -109,8 +132,6 @@ impl<'s> PermitSet<'s> {
         let columns = self.snapshot.house.household.projection.columns();
         let at = columns.iter().position(|column| column.name == *name);
         let at = at.ok_or_else(|| no(RefusalReason::UnknownArtefact))?;
-        self.was_read.set(true);
-        self.fields.borrow_mut().insert(name.as_str().to_owned());
         let state = &self.snapshot.generation.state;
         let is_guarded = promise.events.get(declared.is.event()).is_none_or(|event| event.class >= Class::Sensitive);
         let may_read = |person: &Person| {
@@ -124,8 +145,19 @@ impl<'s> PermitSet<'s> {
                 level.is_ok_and(|level| names.iter().all(|name| promise.may_see_property(purpose, level, name)))
             })
         };
-        let value = |person: &Arc<Person>| may_read(person).then(|| state.value(at, person.number)).flatten();
-        Ok(self.profiles().map(value).collect())
+        let mut read = RoaringBitmap::new();
+        let value = |person: &Arc<Person>| {
+            let value = may_read(person).then(|| state.value(at, person.number)).flatten();
+            if value.is_some() {
+                read.insert(person.number);
+            }
+            value
+        };
+        let values = self.profiles().map(value).collect();
+        let mut noted = self.noted.borrow_mut();
+        noted.asked.insert(name.as_str().to_owned());
+        *noted.fields.entry(name.as_str().to_owned()).or_default() |= read;
+        Ok(values)
     }
 
     /// Items bought (net of refunds), per person, newest first, at most `limit` a person: training rows.
@@ -141,16 +173,46 @@ impl<'s> PermitSet<'s> {
             let purpose = self.artefact.terms.purpose.clone();
             return Err(Refusal { reason: RefusalReason::NotInTerms, purpose, line: None });
         }
-        self.was_read.set(true);
-        self.fields.borrow_mut().extend(names.into_iter().cloned());
+        self.noted.borrow_mut().asked.extend(names.into_iter().cloned());
         let mut baskets = Vec::new();
         for person in self.profiles() {
-            let Ok(permit) = self.snapshot.permit(person.id, self.artefact.id) else { continue };
+            let permit = match self.snapshot.permit(person.id, self.artefact.id) {
+                Ok(permit) => permit,
+                // Not told as somebody who bought nothing.
+                Err(refusal) if refusal.reason == RefusalReason::NotCounted => return Err(refusal),
+                Err(_) => continue,
+            };
             baskets.push((person.id, basket(&permit, limit)));
             // The run of the whole set says it; the profile need not say it again.
-            permit.forget_events();
+            let mut noted = self.noted.borrow_mut();
+            noted.named.insert(person.number);
+            for name in permit.hand_over() {
+                noted.fields.entry(name).or_default().insert(person.number);
+            }
         }
         Ok(baskets)
+    }
+
+    /// Leaves what was read so far to be counted.
+    fn leave(&self) {
+        let Some(slot) = &self.slot else { return };
+        let Noted { mut asked, named, mut fields } = self.noted.take();
+        for segment in self.within.iter().filter(|_| !named.is_empty()) {
+            asked.insert(segment.clone());
+            fields.insert(segment.clone(), named.clone());
+        }
+        let people = fields.values().fold(named, |all, some| all | some);
+        let run = SetUse {
+            artefact: self.artefact.id,
+            name: self.artefact.name.clone(),
+            purpose: self.artefact.terms.purpose.as_ref().map(|purpose| purpose.as_str().to_owned()),
+            at: self.snapshot.now(),
+            people,
+            fields: fields.into_iter().filter(|(_, people)| !people.is_empty()).collect(),
+        };
+        if !(asked.is_empty() && run.people.is_empty()) && slot.leave_run(run, asked) {
+            let _ = self.snapshot.queue.try_send(Command::Wake);
+        }
     }
 
     /// Only so that the lifetime is used.
@@ -180,11 +242,6 @@ fn basket(permit: &Permit<'_>, limit: usize) -> Vec<ItemCode> {
 
 impl Drop for PermitSet<'_> {
     fn drop(&mut self) {
-        if self.was_read.get() && !self.people.is_empty() {
-            let fields = self.fields.take().into_iter().collect();
-            let people = std::mem::take(&mut self.people);
-            let read = SetUse { artefact: self.artefact.id, fields, people };
-            let _ = self.snapshot.queue.try_send(Command::UseRun(read));
-        }
+        self.leave();
     }
 }

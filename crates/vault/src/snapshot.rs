@@ -3,9 +3,10 @@
 //! It opens no value about a person: that takes a permit, and this is its only maker.
 
 use crate::VaultError;
+use crate::alarm::Alarm;
 use crate::commit::Command;
 use crate::engine::{EngineSnapshot, Keyspace};
-use crate::format::{self, ItemForm, LogForm, OutboxForm, RequestForm, SaleForm};
+use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, RequestForm, SaleForm};
 use crate::house::House;
 use crate::permit::Permit;
 use crate::record::{
@@ -18,8 +19,11 @@ use crate::seal::RecordKind;
 use crate::set::PermitSet;
 use crate::state::Generation;
 use crate::statement;
-use model::{ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
+use crate::unwritten::{SetUse, Slot};
+use model::{AlarmId, ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
 use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -70,7 +74,10 @@ impl Snapshot {
         let person = self.generation.state.person(&person);
         let person = person.ok_or(Refusal::because(RefusalReason::NoSuchPerson))?;
         match promise::judge(self.promise(), artefact, &person.wishes.standing, self.now) {
-            Verdict::Yes { level } => Ok(Permit::new(self, artefact, Arc::clone(person), level)),
+            Verdict::Yes { level } => {
+                let slot = self.place(artefact, crate::unwritten::Unwritten::place)?;
+                Ok(Permit::new(self, artefact, Arc::clone(person), level, slot))
+            }
             Verdict::No(refusal) => Err(refusal),
         }
     }
@@ -81,7 +88,36 @@ impl Snapshot {
     /// The refusal when the artefact is unknown or not reviewed.
     pub fn permit_set(&self, artefact: ArtefactId) -> Result<PermitSet<'_>, Refusal> {
         let artefact = self.reviewed(artefact)?;
-        Ok(PermitSet::new(self, artefact))
+        let slot = self.place(artefact, crate::unwritten::Unwritten::set_place)?;
+        Ok(PermitSet::new(self, artefact, slot))
+    }
+
+    /// A place where a permit will say what it read; none is needed for people's own pages.
+    fn place<'s>(
+        &'s self,
+        artefact: &Artefact,
+        kept: impl FnOnce(&'s crate::unwritten::Unwritten) -> Option<Slot<'s>>,
+    ) -> Result<Option<Slot<'s>>, Refusal> {
+        if artefact.is_portal() {
+            return Ok(None);
+        }
+        kept(&self.house.unwritten).map(Some).ok_or(Refusal::because(RefusalReason::NotCounted))
+    }
+
+    /// Says what was read of many without a set.
+    pub(crate) fn leave_run(&self, slot: &Slot<'_>, artefact: &Artefact, fields: BTreeMap<String, RoaringBitmap>) {
+        let people = fields.values().fold(RoaringBitmap::new(), |all, some| all | some);
+        let run = SetUse {
+            artefact: artefact.id,
+            name: artefact.name.clone(),
+            purpose: artefact.terms.purpose.as_ref().map(|purpose| purpose.as_str().to_owned()),
+            at: self.now,
+            people,
+            fields,
+        };
+        if slot.leave_run(run, BTreeSet::new()) {
+            let _ = self.queue.try_send(Command::Wake);
+        }
     }
 
     /// An artefact of the promise with enough reviews on record.
@@ -340,6 +376,28 @@ impl Snapshot {
     /// [`VaultError`].
     pub fn log_tile(&self, address: &crate::tile::TileAddress) -> Result<Option<Vec<u8>>, VaultError> {
         crate::tile::read(self.store(), address)
+    }
+
+    /// Alarms about reading, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`VaultError`] when one has an unknown kind.
+    pub fn alarms(&self, limit: usize) -> Result<Vec<Alarm>, VaultError> {
+        let alarms = self.house.alarms();
+        let view = |(id, form): (&AlarmId, &AlarmForm)| {
+            let acknowledged = form.acknowledged.as_ref();
+            Ok(Alarm {
+                id: *id,
+                at: At::from_ms(form.at),
+                kind: crate::commit::uses::kind_of(form.kind)?,
+                who: form.who.clone(),
+                fields: form.fields.clone(),
+                n: form.n,
+                usual: form.usual,
+                acknowledged: acknowledged.map(|a| (a.staff.clone(), a.reason.clone(), At::from_ms(a.at))),
+            })
+        };
+        alarms.iter().rev().take(limit).map(view).collect()
     }
 
     /// The newest entries of the one log, newest first, at most `limit`; no personal value in them.

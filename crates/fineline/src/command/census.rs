@@ -222,7 +222,7 @@ fn begin(ground: &Ground, also: &[PathBuf]) -> anyhow::Result<Opened> {
     Ok(Opened { census, _copy: copy })
 }
 
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

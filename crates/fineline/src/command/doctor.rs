@@ -1,16 +1,18 @@
-//! `fineline doctor`: looks at settings, promise, clock, disk, keys and the data folder, and says what is wrong. Opens no
-//! socket and changes nothing.
+//! `fineline doctor`: looks at settings, promise, clock, disk, keys and the data folder, and says what is wrong. Changes
+//! nothing, and opens no socket but to the process that serves the data folder, to ask how many alarms are open.
 
 use crate::cli::Ground;
 use crate::clock::SystemClock;
 use crate::exit::Exit;
 use crate::house;
+use crate::loopback::Loopback;
+use anyhow::Context;
 use deliver::dkim::Signer;
 use model::{At, Clock};
 use serde::Serialize;
 use std::path::Path;
 use vault::witness::WitnessState;
-use vault::{Vault, VaultError};
+use vault::{Pass, Vault, VaultError};
 
 /// Free room below which it is time to act, in bytes.
 const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
@@ -133,7 +135,9 @@ fn folder(ground: &Ground) -> Vec<Finding> {
         Err(error) => {
             let found = match error.downcast_ref::<VaultError>() {
                 Some(VaultError::Locked { .. }) => {
-                    finding("data", Health::Fine, "in use by a running `fineline serve`")
+                    let in_use = finding("data", Health::Fine, "in use by a running `fineline serve`");
+                    let alarms = asked_alarms(&ground.settings.data());
+                    return [in_use, alarms].into_iter().chain(second_disk(ground)).collect();
                 }
                 Some(VaultError::Behind { .. } | VaultError::NotAWitness { .. }) => {
                     return vec![finding("witness", Health::Broken, format!("{error:#}"))];
@@ -145,6 +149,7 @@ fn folder(ground: &Ground) -> Vec<Finding> {
     };
     let mut findings = signature(ground, &vault);
     findings.extend(witness(ground, &vault));
+    findings.push(alarms(vault.n_alarms_open()));
     let house = vault.house();
     findings.push(match vault.close() {
         Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
@@ -181,6 +186,34 @@ fn second_disk(ground: &Ground) -> Option<Finding> {
     Some(found)
 }
 
+/// Red as long as nobody has said what came of an alarm.
+fn alarms(n_open: usize) -> Finding {
+    match n_open {
+        0 => finding("alarms", Health::Fine, "no read outside habit waits for a look"),
+        n => finding(
+            "alarms",
+            Health::Broken,
+            format!("{n} open: see the log page of the console, and docs/incident.md"),
+        ),
+    }
+}
+
+/// Asks the process that serves the data folder.
+fn asked_alarms(data: &Path) -> Finding {
+    let ask = || -> anyhow::Result<usize> {
+        let pass = Pass::read(data)?.context("it has no pass")?;
+        let server = Loopback::with_token(pass.at, pass.token())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (_, answer) = runtime.block_on(server.post("/alarms/open", &serde_json::Value::Null))?;
+        let n_open = answer.get("open").and_then(serde_json::Value::as_u64).context("it did not say")?;
+        Ok(usize::try_from(n_open)?)
+    };
+    match ask() {
+        Ok(n_open) => alarms(n_open),
+        Err(error) => finding("alarms", Health::Look, format!("the running server could not be asked: {error:#}")),
+    }
+}
+
 /// The DNS records of the signing keys: without them receivers take our mail for somebody else's.
 fn signature(ground: &Ground, vault: &Vault) -> Vec<Finding> {
     let domain = ground.settings.given("mail_from").and_then(|from| from.rsplit_once('@')).map(|(_, domain)| domain);
@@ -204,6 +237,11 @@ fn relay(ground: &Ground) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c04_an_open_alarm_is_red() {
+        assert_eq!((alarms(0).health, alarms(1).health), (Health::Fine, Health::Broken));
+    }
 
     #[test]
     fn a_clock_in_the_past_is_found() {

@@ -90,6 +90,8 @@ pub enum RefusalReason {
     NoLongerSo,
     /// Staff paused the campaign, or it ended.
     Paused,
+    /// So many reads wait to be written down that one more could not be.
+    NotCounted,
 }
 
 /// The verdict no.
@@ -145,6 +147,7 @@ impl RefusalReason {
             Self::Suppressed => "suppressed",
             Self::NoLongerSo => "no_longer_so",
             Self::Paused => "paused",
+            Self::NotCounted => "not_counted",
         }
     }
 }
@@ -167,7 +170,8 @@ pub fn judge(promise: &Promise, artefact: &Artefact, standing: &Standing, now: A
     if standing.erased {
         return Verdict::No(Refusal::because(RefusalReason::NoSuchPerson));
     }
-    if artefact.is_portal() {
+    // Somebody who asked to be left alone still has to be told that their data was taken.
+    if artefact.is_portal() || artefact.is_breach_notice() {
         return Verdict::Yes { level: None };
     }
     if standing.restrained {
@@ -220,7 +224,7 @@ pub fn judge_fact(
     if !told || fact.notice_version > promise.binding_notice(now) {
         return no(RefusalReason::NotTold);
     }
-    if artefact.is_desk() {
+    if artefact.is_desk() || artefact.is_breach_notice() {
         return Ok(());
     }
     let declared = promise.fact_purposes(&fact.name).unwrap_or(&[]);

@@ -113,13 +113,14 @@ fn a_yes_counts_only_under_a_notice_that_covers_it_and_binds() {
 }
 
 #[test]
-fn leave_me_alone_stops_everything_but_the_persons_own_page() {
+fn leave_me_alone_stops_everything_but_the_persons_own_page_and_being_told_of_a_breach() {
     let promise = shop();
     let mut person = standing(&[("offers", ConsentStatus::Given), ("orders", ConsentStatus::Given)]);
     person.restrained = true;
     for artefact in promise.artefacts().values() {
         let verdict = judge(promise, artefact, &person, now());
-        let expected = (!artefact.is_portal()).then_some(RefusalReason::Restrained);
+        let is_owed = artefact.is_portal() || artefact.is_breach_notice();
+        let expected = (!is_owed).then_some(RefusalReason::Restrained);
         assert_eq!(reason(&verdict), expected, "{}", artefact.name);
     }
     person.erased = true;

@@ -181,6 +181,22 @@ impl Census {
         Ok(())
     }
 
+    /// Whose wrapped key rows lie in the copy of the store, and under which version of the key-encryption key.
+    ///
+    /// # Errors
+    /// What reading says; [`VaultError::Closed`] without [`Census::read_store`].
+    pub fn wrapped_people(&self) -> Result<BTreeMap<ProfileId, Option<u32>>, VaultError> {
+        let store = self.snapshot().ok_or(VaultError::Closed)?;
+        let mut people = BTreeMap::new();
+        for row in store.scan(Keyspace::Keys, b"") {
+            let (key, wrapped) = row?;
+            if let Ok(id) = <[u8; 16]>::try_from(key) {
+                people.insert(ProfileId::from_bytes(id), Ring::version_of(&wrapped));
+            }
+        }
+        Ok(people)
+    }
+
     /// The key rings that were found and opened.
     #[must_use]
     pub fn rings(&self) -> Vec<FoundRing> {

@@ -5,6 +5,7 @@ use super::Command;
 use super::erase::OWN;
 use super::times::Stage;
 use crate::VaultError;
+use crate::alarm::Finding;
 use crate::chain::Chain;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::format::{self, Bytes16, CoreForm, LogForm, ProofForm};
@@ -42,6 +43,10 @@ pub(crate) struct Batch<'h> {
     after: Vec<After>,
     /// Taken from the urgent log, by number and id.
     drained: Vec<(u64, Bytes16)>,
+    /// Staff who opened many people.
+    pub findings: Vec<Finding>,
+    /// An artefact asked for what it never asked for before.
+    pub habit_grew: bool,
     first_number: u32,
     next_number: u32,
     n_touched: u64,
@@ -86,6 +91,8 @@ impl<'h> Batch<'h> {
             outcomes: BTreeMap::new(),
             after: Vec::new(),
             drained: Vec::new(),
+            findings: Vec::new(),
+            habit_grew: false,
             first_number: generation.state.next_number,
             next_number: generation.state.next_number,
             n_touched: 0,
@@ -153,14 +160,20 @@ impl<'h> Batch<'h> {
                 let key = self.source_key(&source, change);
                 self.answer(reply, key);
             }
-            Command::Use(read) => self.tell(|batch| batch.count_use(&read)),
-            Command::UseRun(read) => self.tell(|batch| batch.write_use_run(&read)),
+            Command::Breach(statement, reply) => {
+                self.leaf("breach", statement.as_bytes());
+                self.answer(reply, Ok(()));
+            }
+            Command::Acknowledge(alarm, staff, reason, reply) => {
+                let acknowledged = self.acknowledge(alarm, &staff, &reason);
+                self.answer(reply, acknowledged);
+            }
             Command::Wake => {}
             Command::Turn(_) | Command::Sweep(_) | Command::Rotate(_) | Command::Close(_) => {}
         }
     }
 
-    fn tell(&mut self, act: impl FnOnce(&mut Self) -> Result<(), VaultError>) {
+    pub(super) fn tell(&mut self, act: impl FnOnce(&mut Self) -> Result<(), VaultError>) {
         if let Err(error) = act(self) {
             tracing::warn!(error = &error as &dyn std::error::Error, "a read could not be counted");
         }
@@ -181,6 +194,11 @@ impl<'h> Batch<'h> {
 
     pub(crate) fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
         self.change(keyspace, key, Some(value), None);
+    }
+
+    /// Whether there is anything to write so far.
+    pub(crate) fn is_writing(&self) -> bool {
+        !self.rows.is_empty() || !self.leaves.is_empty()
     }
 
     pub(crate) fn delete(&mut self, keyspace: Keyspace, key: Vec<u8>) {

@@ -34,7 +34,7 @@ impl Batch<'_> {
         }
         let decided =
             self.with(&new.person.to_owned(), |batch, open| match batch.may_decide(open, artefact, &new)? {
-                Ok(()) => batch.record_decision(open, artefact, new).map(Ok),
+                Ok(()) => batch.record_decision(open, new).map(Ok),
                 Err(refusal) => Ok(Err(refusal)),
             })?;
         Ok(decided.unwrap_or(Err(Refusal::because(RefusalReason::NoSuchPerson))))
@@ -75,12 +75,7 @@ impl Batch<'_> {
         Ok(Ok(()))
     }
 
-    fn record_decision(
-        &mut self,
-        open: &mut Open,
-        artefact: &Artefact,
-        new: NewDecision,
-    ) -> Result<DecisionId, VaultError> {
+    fn record_decision(&mut self, open: &mut Open, new: NewDecision) -> Result<DecisionId, VaultError> {
         let is_mail = new.channel == ChannelKind::Email;
         let message = (is_mail && new.offer.is_some() && !new.held_out).then(|| MessageForm {
             id: (*MessageId::new(self.now, self.house.rng()).as_bytes()).into(),
@@ -90,7 +85,6 @@ impl Batch<'_> {
             why: None,
             ended_at: None,
         });
-        self.count_facts(open, artefact, new.trace.facts.iter().map(|read| read.fact.name.as_str()));
         let mut form = DecisionForm {
             id: (*new.id.as_bytes()).into(),
             at: self.now.ms(),

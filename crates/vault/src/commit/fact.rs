@@ -2,15 +2,10 @@
 //! the promise, never by the writer.
 
 use super::batch::Batch;
-use super::{PersonUse, SetUse};
 use crate::VaultError;
-use crate::engine::Keyspace;
-use crate::format::{self, UseForm, UseRunForm};
-use crate::house::House;
 use crate::person::{self, Open};
 use crate::record::FactWrite;
-use crate::retention::{self, USE_DAYS};
-use crate::seal::RecordKind;
+use crate::retention;
 use model::{Class, Context, Fact, FactName, Kind, Provenance, Value};
 use promise::{Artefact, CandidatesPlan, Refusal, RefusalReason, Verdict};
 use std::sync::Arc;
@@ -114,62 +109,6 @@ impl Batch<'_> {
         if let Some(address) = kind.and_then(|kind| super::batch::address(kind, &gone.value)) {
             self.remove_identifier(open, &address)?;
         }
-        Ok(())
-    }
-
-    // ── who read what ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    pub(crate) fn count_use(&mut self, read: &PersonUse) -> Result<(), VaultError> {
-        let promise = Arc::clone(&self.house.household.promise);
-        let Some(artefact) = promise.artefacts().get(&read.artefact) else { return Ok(()) };
-        self.with(&read.person, |batch, open| {
-            batch.count_facts(open, artefact, read.facts.iter().map(String::as_str));
-            Ok(())
-        })
-        .map(|_| ())
-    }
-
-    /// One for the artefact and one for each fact, on this day; older than [`USE_DAYS`] go.
-    pub(crate) fn count_facts<'f>(&self, open: &mut Open, artefact: &Artefact, facts: impl Iterator<Item = &'f str>) {
-        let day = self.now.day().number();
-        open.core.uses.retain(|known| day.saturating_sub(known.day) < USE_DAYS);
-        let purpose = artefact.terms.purpose.as_ref().map(|purpose| purpose.as_str().to_owned());
-        for fact in std::iter::once(None).chain(facts.map(Some)) {
-            let here = open
-                .core
-                .uses
-                .iter_mut()
-                .find(|known| known.day == day && known.artefact == artefact.name && known.fact.as_deref() == fact);
-            match here {
-                Some(known) => known.n = known.n.saturating_add(1),
-                None => open.core.uses.push(UseForm {
-                    day,
-                    artefact: artefact.name.clone(),
-                    purpose: purpose.clone(),
-                    fact: fact.map(str::to_owned),
-                    n: 1,
-                }),
-            }
-        }
-    }
-
-    pub(crate) fn write_use_run(&mut self, read: &SetUse) -> Result<(), VaultError> {
-        let promise = Arc::clone(&self.house.household.promise);
-        let Some(artefact) = promise.artefacts().get(&read.artefact) else { return Ok(()) };
-        let mut people = Vec::new();
-        let written = read.people.serialize_into(&mut people);
-        written.map_err(|error| format::damaged("house", &error.to_string()))?;
-        let day = self.now.day();
-        let form = UseRunForm {
-            artefact: artefact.name.clone(),
-            purpose: artefact.terms.purpose.as_ref().map(|purpose| purpose.as_str().to_owned()),
-            day: day.number(),
-            fields: read.fields.clone(),
-            people,
-        };
-        let key = House::use_row(day, self.house.rng().bytes());
-        let sealed = self.house.seal_house(RecordKind::UseRun, &key, &format::encode(&form))?;
-        self.put(Keyspace::House, key, sealed);
         Ok(())
     }
 }

@@ -118,9 +118,15 @@ impl Batch<'_> {
         if act.act == StaffAct::HANDED_OFF && reads.iter().any(is_known) {
             return Ok(());
         }
-        reads.push(StaffForm { at: act.at.ms(), staff: act.staff.clone(), reason });
+        let act_word = Some(act.act.to_owned());
+        reads.push(StaffForm { at: act.at.ms(), staff: act.staff.clone(), reason, act: act_word });
         let surplus = reads.len().saturating_sub(STAFF_READS_MAX);
         reads.drain(..surplus);
+        let number = open.core.number;
+        if act.act != StaffAct::HANDED_OFF {
+            let found = self.house.habit().opened(&act.staff, number, self.now.day());
+            self.findings.extend(found);
+        }
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod outbox;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
+pub(crate) mod uses;
 
 pub(crate) use batch::{Batch, Values, in_memory};
 pub(crate) use consent::{Answered, entry as consent_entry};
@@ -29,11 +30,10 @@ use crate::record::{
     NotBegun, Outcome, Review, Rotation, StaffAct, Swept,
 };
 use crate::state::Wheel;
-use model::{ArtefactId, DecisionId, MessageId, ProfileId, SourceName};
+use model::{AlarmId, DecisionId, MessageId, SourceName};
 use promise::Refusal;
-use roaring::RoaringBitmap;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use times::Stage;
 use tokio::sync::oneshot;
 
@@ -60,11 +60,11 @@ pub(crate) enum Command {
     Review(Box<Review>, Reply<()>),
     Staff(Box<StaffAct>, Reply<()>),
     SourceKey(SourceName, KeyChange, Reply<String>),
-    /// A permit read this person for an artefact.
-    Use(PersonUse),
-    /// A set was read for an artefact.
-    UseRun(SetUse),
-    /// Something is on the urgent log.
+    /// A member of staff looked at an alarm: who, and what they found.
+    Acknowledge(AlarmId, String, String, Reply<bool>),
+    /// A theft was answered: the statement, which names nobody.
+    Breach(String, Reply<()>),
+    /// Something is on the urgent log, or was read.
     Wake,
     /// The day moved: apply every date that has passed.
     Turn(Reply<()>),
@@ -80,20 +80,6 @@ pub(crate) enum KeyChange {
     Rotate,
     /// Only the new key is valid.
     Replace,
-}
-
-/// What a permit read.
-pub(crate) struct PersonUse {
-    pub person: ProfileId,
-    pub artefact: ArtefactId,
-    pub facts: Vec<String>,
-}
-
-/// What a permit set read.
-pub(crate) struct SetUse {
-    pub artefact: ArtefactId,
-    pub fields: Vec<String>,
-    pub people: RoaringBitmap,
 }
 
 impl Command {
@@ -125,7 +111,7 @@ impl Committer {
     /// Serves the queue until it is closed. Every answer not given by then is [`VaultError::Closed`].
     pub(crate) fn run(mut self, queue: &Receiver<Command>) {
         let mut held: Option<Command> = None;
-        while let Some(first) = held.take().or_else(|| queue.recv().ok()) {
+        while let Some(first) = held.take().or_else(|| self.next(queue)) {
             let served = if first.is_alone() {
                 self.flush(Vec::new()).map(|()| self.serve_alone(first))
             } else {
@@ -158,7 +144,19 @@ impl Committer {
         self.house.close();
     }
 
-    /// Urgent commands first, then these, in one batch; erasures in one of their own.
+    /// The next command. As long as reads wait to be written down there is something to do.
+    fn next(&self, queue: &Receiver<Command>) -> Option<Command> {
+        if !self.is_anything_read() {
+            return queue.recv().ok();
+        }
+        match queue.try_recv() {
+            Ok(next) => Some(next),
+            Err(TryRecvError::Empty) => Some(Command::Wake),
+            Err(TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Urgent commands first, then what was read, then these, in one batch; erasures in one of their own.
     fn flush(&mut self, commands: Vec<Command>) -> Result<(), VaultError> {
         self.turn_if_due()?;
         self.drain_erasures()?;
@@ -166,9 +164,11 @@ impl Committer {
         let began = house.ticks();
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
         batch.drain_urgent();
+        batch.count_reads();
         for command in commands {
             batch.serve(command);
         }
+        batch.judge_reads();
         house.took(Stage::Judge, began);
         self.commit(batch)
     }
@@ -186,8 +186,9 @@ impl Committer {
                 let _ = reply.send(self.rotate());
             }
             Command::Close(reply) => {
+                let written = self.write_down();
                 self.house.close();
-                let _ = reply.send(Ok(()));
+                let _ = reply.send(written);
             }
             _ => {}
         }

@@ -4,6 +4,7 @@
 use super::Committer;
 use super::batch::{Batch, Values};
 use crate::VaultError;
+use crate::alarm::ALARM_DAYS;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::format::{self, RecoveryForm, SaleForm, UseRunForm};
 use crate::house::House;
@@ -237,6 +238,14 @@ impl Batch<'_> {
                 gone.push((Keyspace::House, key));
             }
         }
+        let oldest = self.now.plus_days(-ALARM_DAYS).ms();
+        self.house.alarms().retain(|id, form| {
+            let is_over = form.acknowledged.as_ref().is_some_and(|looked| looked.at < oldest);
+            if is_over {
+                gone.push((Keyspace::House, House::alarm_row(id)));
+            }
+            !is_over
+        });
         let n_records = u64::try_from(gone.len()).unwrap_or(u64::MAX);
         gone.into_iter().for_each(|(keyspace, key)| self.delete(keyspace, key));
         Ok(n_records)

@@ -120,7 +120,7 @@ fn core() -> CoreForm {
             is_over: None,
         }],
         touched: 18,
-        staff_reads: vec![StaffForm { at: 19, staff: "Ada".into(), reason: "r".into() }],
+        staff_reads: vec![StaffForm { at: 19, staff: "Ada".into(), reason: "r".into(), act: None }],
         created_at: 20,
         wishes_done: vec![[11; 16].into()],
         less: None,
@@ -237,7 +237,28 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
         };
         "use_run": UseRunForm = UseRunForm {
             artefact: "items".into(), purpose: Some("offers".into()), day: 28, fields: vec!["Order Completed".into()],
-            people: vec![1, 2, 3],
+            people: vec![1, 2, 3], apart: None,
+        };
+        "use_run_apart": UseRunForm = UseRunForm {
+            artefact: "items".into(), purpose: None, day: 28, fields: vec!["Order Completed".into(), "email".into()],
+            people: vec![1, 2, 3], apart: Some(vec![(1, vec![4, 5].into())]),
+        };
+        "staff_read": StaffForm = StaffForm {
+            at: 19, staff: "Ada".into(), reason: "r".into(), act: Some("opened_person".into()),
+        };
+        "hour": HourForm = HourForm {
+            hour: 35, counts: vec![CountForm { artefact: "model items".into(), field: "email".into(), n: 36 }],
+        };
+        "habit": HabitForm = HabitForm {
+            since: 37, known: vec![("model items".into(), 38, vec!["email".into()])],
+        };
+        "alarm": AlarmForm = AlarmForm {
+            kind: 1, who: "model items".into(), fields: vec!["email".into()], at: 39, n: 40, usual: 41,
+            acknowledged: None,
+        };
+        "alarm_acknowledged": AlarmForm = AlarmForm {
+            kind: 2, who: "Ada".into(), fields: Vec::new(), at: 42, n: 43, usual: 20,
+            acknowledged: Some(AcknowledgedForm { at: 44, staff: "Grace".into(), reason: "r".into() }),
         };
         "log": LogForm = LogForm { at: 29, kind: "consent".into(), hash: [18; 32].into() };
         "left": LeftForm = LeftForm { erased_at: 30, restrained: true };

@@ -5,8 +5,8 @@ use super::{Check, hex, told};
 use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{
-    self, ItemForm, LeftForm, MessageState, OutboxForm, RecoveryForm, RequestForm, ReviewForm, SaleForm, SourceKeyForm,
-    UseRunForm,
+    self, AlarmForm, HabitForm, HourForm, ItemForm, LeftForm, MessageState, OutboxForm, RecoveryForm, RequestForm,
+    ReviewForm, SaleForm, SourceKeyForm, UseRunForm,
 };
 use crate::house::House;
 use crate::key::{DaySecrets, PersonKey};
@@ -231,8 +231,21 @@ impl Check<'_> {
             }
             [b'u', b'/', ..] => {
                 let run: UseRunForm = format::decode("house", &open(self, RecordKind::UseRun)?)?;
-                let people = RoaringBitmap::deserialize_from(run.people.as_slice());
-                people.map(drop).map_err(|_| damaged("a use run without its people"))
+                let apart = run.apart.unwrap_or_default();
+                let mut sets =
+                    std::iter::once(run.people.as_slice()).chain(apart.iter().map(|(_, people)| people.as_slice()));
+                let is_whole = sets.all(|people| RoaringBitmap::deserialize_from(people).is_ok());
+                let has_fields = apart.iter().all(|(at, _)| run.fields.get(*at as usize).is_some());
+                if is_whole && has_fields { Ok(()) } else { Err(damaged("a use run without its people")) }
+            }
+            House::HABIT => format::decode::<HabitForm>("house", &open(self, RecordKind::House)?).map(drop),
+            [b'w', b'/', ..] => {
+                let form: HourForm = format::decode("house", &open(self, RecordKind::House)?)?;
+                if House::hour_row(form.hour) == key { Ok(()) } else { Err(damaged("is another hour")) }
+            }
+            [b'a', b'/', ..] => {
+                let form: AlarmForm = format::decode("house", &open(self, RecordKind::House)?)?;
+                crate::commit::uses::kind_of(form.kind).map(drop)
             }
             [b'i', b'/', code @ ..] => {
                 let item = format::decode::<ItemForm>("house", &open(self, RecordKind::House)?)?.item()?;

@@ -7,7 +7,7 @@ use crate::engine::{Keyspace, Op};
 use crate::record::{
     ConsentChange, Erasure, Identifier, IdentifierKind, Intake, MessageKey, Outcome, OutcomeReason, Reduction, Subject,
 };
-use crate::{EngineKind, Household, NoProjection, Options, Vault};
+use crate::{EngineKind, Household, NoProjection, Options, Vault, VaultError};
 use model::chance::Seeded;
 use model::time::ManualClock;
 use model::{At, ConsentStatus, EventKind, EventName, Method, ProfileId, PurposeName, SourceName, Trust, Words};
@@ -417,4 +417,43 @@ fn d10_forget_me_now_takes_away_what_an_earlier_request_let_wait() {
     house.vault.erase(person, Erasure::Now).unwrap().wait().unwrap();
     house.settle();
     assert!(!waits());
+}
+
+#[test]
+fn c04_what_is_read_while_the_queue_is_full_is_counted_and_a_clean_stop_loses_none() {
+    let house = house(EngineKind::Redb);
+    let person = house.person();
+    let promise = promise::parse("shop.toml", promise::fixture::SHOP).unwrap();
+    let campaign = promise.artefact(promise::ArtefactKind::Campaign, "win_back").unwrap().id;
+    let portal = promise.artefact(promise::ArtefactKind::Page, promise::Artefact::PORTAL).unwrap().id;
+    let n_read = |vault: &Vault| {
+        let snapshot = vault.snapshot();
+        let permit = snapshot.permit(person, portal).unwrap();
+        permit.uses().unwrap().iter().map(|used| used.reveal().n).sum::<u32>()
+    };
+    let before = n_read(&house.vault);
+    {
+        let _stalled = house.vault.inner.house.stall();
+        // More than the queue takes: nothing is answered, and every place in it is taken.
+        let mut waiting = Vec::new();
+        loop {
+            match house.vault.put_items(Vec::new()) {
+                Ok(pending) => waiting.push(pending),
+                Err(VaultError::Busy) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        for _ in 0..7 {
+            let snapshot = house.vault.snapshot();
+            let _ = snapshot.permit(person, campaign).unwrap().contact();
+        }
+        // More than two batches take in.
+        for _ in 0..60 {
+            assert_eq!(house.vault.snapshot().permit_set(campaign).unwrap().people().count(), 1);
+        }
+    }
+    let House { vault, household, options, folder: _folder } = house;
+    drop(vault);
+    let after = Vault::open(&options, household).unwrap();
+    assert_eq!(n_read(&after), before + 7 + 60);
 }

@@ -1,6 +1,8 @@
 //! The vault through its public door, over every engine. One module per promise it makes.
 
 #[cfg(test)]
+mod breach;
+#[cfg(test)]
 mod cap;
 #[cfg(test)]
 mod compile_fail;
@@ -18,5 +20,7 @@ mod sending;
 mod sets;
 #[cfg(test)]
 mod theft;
+#[cfg(test)]
+mod uses;
 #[cfg(test)]
 mod wishes;
