@@ -1,8 +1,8 @@
 //! What can be typed: the surface of `design.md` § 6, and nothing that does not work yet.
 
 use crate::command::{
-    apply, audit, breach, campaign, census, check, completions, config as config_command, demo, doctor, explain, fmt,
-    fsck, import, init, key, man, notice, person, plan, segment, serve, source, staff, upgrade,
+    apply, audit, backup, breach, campaign, census, check, completions, config as config_command, demo, doctor,
+    explain, fmt, fsck, import, init, key, man, notice, person, plan, restore, segment, serve, source, staff, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -119,6 +119,10 @@ pub enum Command {
     Census(census::Command),
     /// Say who is concerned by a theft, what was taken, whether it can be read, and by when to tell
     Breach(breach::Args),
+    /// Write what changed since the last backup as streams, data and keys apart; also while it is served
+    Backup(backup::Args),
+    /// Make a new data folder from a backup, without those who were erased and what was taken back
+    Restore(restore::Args),
     /// Verify receipts and the log, offline; pack the log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -172,6 +176,8 @@ impl Command {
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),
             Self::Breach(args) => breach::run(&args, ground),
+            Self::Backup(args) => backup::run(&args, ground),
+            Self::Restore(args) => restore::run(&args, ground),
             Self::Audit(command) => audit::run(command, ground),
             Self::Fsck(args) => fsck::run(&args, ground),
             Self::Key(command) => key::run(command, ground),

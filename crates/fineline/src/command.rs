@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod backup;
 pub mod breach;
 pub mod campaign;
 pub mod census;
@@ -20,6 +21,7 @@ pub mod man;
 pub mod notice;
 pub mod person;
 pub mod plan;
+pub mod restore;
 pub mod segment;
 pub mod serve;
 pub mod source;

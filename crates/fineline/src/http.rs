@@ -1,23 +1,30 @@
 //! One router out of the rooms' routes, with the limits that hold for all of them, and the program's own routes: alive,
-//! ready, metrics, API description, and for a census the search of its own memory. The only
+//! ready, metrics, API description, and for the operator a backup and the search of its own memory. The only
 //! file of the program, beside the demonstration's pages, that names axum.
 //!
 //! Requests are traced by route template, never by path: a path could hold a token.
 
 use crate::clock::Stopwatch;
 use crate::telemetry;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use hyper::body::Frame;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
+use std::io::Write;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use vault::census::MemoryNeedle;
@@ -95,42 +102,118 @@ pub struct MemoryKey {
 /// Most keys in one search of memory.
 const MEMORY_KEYS_MAX: usize = 1_000;
 
-/// What a search of memory needs.
-struct Searcher {
+/// What the operator's own routes need.
+struct Operator {
     vault: Vault,
     pass: Pass,
     /// One search at a time: each reads all of memory.
     turn: Mutex<()>,
+    /// One backup at a time: each holds a reading of the store.
+    backup: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What only the operator may ask, on the console's listener.
-///
-/// `POST /alarms/open`: how many alarms nobody has looked at. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory.
+/// What whoever reads the data folder may ask on the console's listener. `POST /backup`: the streams of a backup, in which
+/// everything is ciphertext. `POST /alarms/open`: how many alarms nobody has looked at. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory.
 /// It tells nobody a key: who asks must know its hash already, and show the pass that lies in the data folder.
-pub fn census_routes(vault: Vault, pass: Pass) -> Router {
-    let searcher = Arc::new(Searcher { vault, pass, turn: Mutex::new(()) });
-    let is_operator = axum::middleware::from_fn_with_state(searcher.clone(), operator_only);
-    let routes = Router::new().route("/census/memory", post(search_memory)).route("/alarms/open", post(open_alarms));
-    routes.route_layer(is_operator).with_state(searcher)
+pub fn operator_routes(vault: Vault, pass: Pass) -> Router {
+    let operator = Arc::new(Operator { vault, pass, turn: Mutex::new(()), backup: Arc::default() });
+    let is_operator = axum::middleware::from_fn_with_state(operator.clone(), operator_only);
+    Router::new()
+        .route("/census/memory", post(search_memory))
+        .route("/alarms/open", post(open_alarms))
+        .route("/backup", post(give_streams))
+        .route_layer(is_operator)
+        .with_state(operator)
+}
+
+/// Bytes handed on at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Pieces that may wait to be fetched.
+const PIECES_MAX: usize = 8;
+/// How long a piece may wait until it is fetched: a backup that stands still must not keep the store from clearing up.
+const PIECE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The streams of a backup, from one reading of the store, as they are fetched. One at a time.
+async fn give_streams(State(operator): State<Arc<Operator>>) -> Response {
+    let Ok(turn) = operator.backup.clone().try_lock_owned() else {
+        return problem(StatusCode::CONFLICT, "another_backup", "another backup is being fetched: wait for its end");
+    };
+    let source = match operator.vault.backup() {
+        Ok(source) => source.await,
+        Err(error) => Err(error),
+    };
+    let Ok(source) = source else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "busy", "the house cannot be read just now: try again");
+    };
+    let (pieces, fetched) = mpsc::channel(PIECES_MAX);
+    let mut out = Pieces { pieces, runtime: Handle::current(), piece: Vec::new() };
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let written = source.write(&mut out).map_err(std::io::Error::other).and_then(|()| out.flush());
+        if let Err(error) = written {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a backup was not fetched to its end");
+            // The connection breaks; and what ends too early has no trailer, so nobody takes it for whole.
+            let _ = out.pieces.try_send(Err(error));
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/octet-stream")], Body::new(Fetched(fetched))).into_response()
+}
+
+type Piece = std::io::Result<Bytes>;
+
+/// Where the streams are written: a bounded queue of pieces.
+struct Pieces {
+    pieces: mpsc::Sender<Piece>,
+    runtime: Handle,
+    piece: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let piece = Bytes::from(std::mem::take(&mut self.piece));
+        let sent = self.runtime.block_on(self.pieces.send_timeout(Ok(piece), PIECE_WAIT_MAX));
+        sent.map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))
+    }
+}
+
+/// The other end of the queue, as the body of an answer.
+struct Fetched(mpsc::Receiver<Piece>);
+
+impl HttpBody for Fetched {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
 }
 
 /// Before a body is read: whoever cannot read the data folder is nobody here.
-async fn operator_only(State(searcher): State<Arc<Searcher>>, request: Request, next: Next) -> Response {
+async fn operator_only(State(operator): State<Arc<Operator>>, request: Request, next: Next) -> Response {
     let shown =
         request.headers().get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok()?.strip_prefix("Bearer "));
-    if shown.is_some_and(|token| searcher.pass.admits(token)) {
+    if shown.is_some_and(|token| operator.pass.admits(token)) {
         return next.run(request).await;
     }
-    let says = "show the token of the file `pass` in the data folder, as `fineline census memory` does";
+    let says =
+        "show the token of the file `pass` in the data folder, as `fineline census memory` and `fineline backup` do";
     ([(header::WWW_AUTHENTICATE, "Bearer")], problem(StatusCode::UNAUTHORIZED, "not_the_operator", says))
         .into_response()
 }
 
-async fn open_alarms(State(searcher): State<Arc<Searcher>>) -> Response {
-    Json(serde_json::json!({ "open": searcher.vault.n_alarms_open() })).into_response()
+async fn open_alarms(State(operator): State<Arc<Operator>>) -> Response {
+    Json(serde_json::json!({ "open": operator.vault.n_alarms_open() })).into_response()
 }
 
-async fn search_memory(State(searcher): State<Arc<Searcher>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {
+async fn search_memory(State(operator): State<Arc<Operator>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {
     let needles: Option<Vec<MemoryNeedle>> = keys.iter().map(needle).collect();
     let Some(needles) = needles.filter(|needles| needles.len() <= MEMORY_KEYS_MAX) else {
         return problem(
@@ -139,10 +222,10 @@ async fn search_memory(State(searcher): State<Arc<Searcher>>, Json(keys): Json<V
             "at most 1000 keys, each as salt, first and 64 hex digits",
         );
     };
-    let house = searcher.vault.house().to_string();
+    let house = operator.vault.house().to_string();
     let searched = tokio::task::spawn_blocking(move || {
-        let _turn = searcher.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        searcher.vault.search_own_memory(&needles)
+        let _turn = operator.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        operator.vault.search_own_memory(&needles)
     });
     match searched.await {
         Ok(Ok((found, n_bytes))) => {
@@ -224,7 +307,6 @@ fn problem(status: StatusCode, code: &str, message: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 

@@ -8,13 +8,16 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// Longest wait for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -58,6 +61,21 @@ impl Loopback {
         Ok(Self { client, base: format!("http://{at}").into(), authorization: authorization.into() })
     }
 
+    /// Asks for something long, which is then read piece by piece.
+    ///
+    /// # Errors
+    /// When there is no answer, or another than yes.
+    pub fn read<'r>(&self, runtime: &'r Runtime, path: &str) -> anyhow::Result<Answer<'r>> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header(AUTHORIZATION, self.authorization.as_ref())
+            .body(Full::default())?;
+        let asked = runtime.block_on(async { tokio::time::timeout(ANSWER_MAX, self.client.request(request)).await });
+        let response = asked.with_context(|| format!("no answer from {path}"))??;
+        let status = response.status();
+        anyhow::ensure!(status.is_success(), "it answered {status}");
+        Ok(Answer { runtime, body: response.into_body(), piece: Bytes::new() })
+    }
+
     /// Posts JSON and reads the JSON answer; `Value::Null` when the body is not JSON.
     ///
     /// # Errors
@@ -92,5 +110,36 @@ impl Loopback {
             Ok((status, body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes()))
         };
         tokio::time::timeout(ANSWER_MAX, ask).await.with_context(|| format!("no answer from {path}"))?
+    }
+}
+
+/// An answer that is read as it comes.
+pub struct Answer<'r> {
+    runtime: &'r Runtime,
+    body: Incoming,
+    piece: Bytes,
+}
+
+impl std::fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Answer({} bytes at hand)", self.piece.len())
+    }
+}
+
+impl Read for Answer<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        while self.piece.is_empty() {
+            let next = async { tokio::time::timeout(ANSWER_MAX, self.body.frame()).await };
+            let frame = self.runtime.block_on(next).map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?;
+            match frame.transpose().map_err(std::io::Error::other)? {
+                Some(frame) => self.piece = frame.into_data().unwrap_or_default(),
+                None => return Ok(0),
+            }
+        }
+        let piece = self.piece.split_to(self.piece.len().min(into.len()));
+        for (target, source) in into.iter_mut().zip(&piece) {
+            *target = *source;
+        }
+        Ok(piece.len())
     }
 }

@@ -2,7 +2,7 @@
 //! to its last request. What each room does is its own affair.
 
 use crate::clock::Stopwatch;
-use crate::http::{Readiness, census_routes, guarded, own_routes};
+use crate::http::{Readiness, guarded, operator_routes, own_routes};
 use crate::listener::Door;
 use crate::pump::{Did, Job, Pump};
 use crate::{listener, telemetry};
@@ -42,7 +42,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
-    /// The listener for staff, and for the operator's census of memory.
+    /// The listener for staff, and for the operator's backup and census of memory.
     pub console_at: SocketAddr,
     /// How people reach the public listener, without a slash at the end.
     pub base_url: String,
@@ -105,9 +105,9 @@ impl Assembly {
             .merge(decide::http::routes(decide))
             .merge(portal::routes(portal.clone()));
         let jobs = jobs(&vault, rng, clock, mailer)?;
-        let census = census_routes(vault.clone(), vault.issue_pass(console_at)?);
+        let operator = operator_routes(vault.clone(), vault.issue_pass(console_at)?);
         // Here the operator's `audit pack` finds the log, wherever the public listener stands.
-        let console = console::routes(Arc::new(staff)).merge(census).merge(portal::log_routes(portal));
+        let console = console::routes(Arc::new(staff)).merge(operator).merge(portal::log_routes(portal));
         Ok(Self { vault, public, console, jobs, live })
     }
 }

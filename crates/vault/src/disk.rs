@@ -111,6 +111,27 @@ impl Disk {
         file.sync_all().map_err(|source| file_error("syncing", path, source))
     }
 
+    /// Takes a file away, and syncs the folder that named it; one that is not there is gone already.
+    pub(crate) fn remove(path: &Path) -> Result<(), VaultError> {
+        match fs::remove_file(path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(file_error("removing", path, source)),
+            _ => Self::sync_parent(path),
+        }
+    }
+
+    /// Makes a file to be written piece by piece, over whatever an interrupted attempt left.
+    pub(crate) fn begin(path: &Path) -> Result<File, VaultError> {
+        let options = &mut OpenOptions::new();
+        Self::opened(options.write(true).create(true).truncate(true).mode(FILE_MODE), path, "creating")
+    }
+
+    /// Gives a file that was written piece by piece its name, once all of it is on the disk.
+    pub(crate) fn finish(file: &File, from: &Path, to: &Path) -> Result<(), VaultError> {
+        file.sync_all().map_err(|source| file_error("syncing", from, source))?;
+        fs::rename(from, to).map_err(|source| file_error("replacing", to, source))?;
+        Self::sync_parent(to)
+    }
+
     fn fill(mut file: File, path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
         file.write_all(bytes).map_err(|source| file_error("writing", path, source))?;
         file.sync_all().map_err(|source| file_error("syncing", path, source))
@@ -132,6 +153,17 @@ impl Disk {
 /// An error of one file, with what was being done to it.
 pub(crate) fn file_error(doing: &'static str, path: &Path, source: std::io::Error) -> VaultError {
     VaultError::File { doing, path: path.to_path_buf(), source }
+}
+
+/// What a disk writes whole or not at all, at the least, in bytes.
+pub(crate) const SECTOR_BYTES: usize = 512;
+
+/// Whether a piece of a file that does not verify is one that a power cut left half on the disk: the file has its length
+/// already, and what lies in one sector, or all of it, is zeros. `begin` is where in the file it begins.
+pub(crate) fn has_lost_a_sector(piece: &[u8], begin: usize) -> bool {
+    let in_first = (begin.next_multiple_of(SECTOR_BYTES) - begin).min(piece.len());
+    let is_zeros = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
+    piece.split_at_checked(in_first).is_some_and(|(first, second)| is_zeros(first) || is_zeros(second))
 }
 
 #[cfg(test)]

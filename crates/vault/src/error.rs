@@ -103,6 +103,29 @@ pub enum VaultError {
         /// The witness file.
         path: PathBuf,
     },
+    /// The file of what people took back is missing or older than the store.
+    #[error(
+        "{path}, which says what people took back, is missing or older than the store: put back the newest copy (`fineline \
+         backup` keeps one beside the streams)"
+    )]
+    Narrowings {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A restore of this folder was not finished.
+    #[error("{path} is a half-finished restore: remove the folder and run `fineline restore` again")]
+    HalfRestored {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A backup cannot be used.
+    #[error("the backup {path} cannot be used: {what}")]
+    Backup {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and where in the file.
+        what: String,
+    },
     /// The engine failed.
     #[error("the {engine} engine failed")]
     Engine {

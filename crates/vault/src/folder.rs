@@ -1,13 +1,15 @@
 //! Responsible for the data folder: its layout, its format version, its lock, and the check that the root key is the
 //! right one, made before anything is written.
 //!
-//! `house` (format, id, root check value) · `lock` · `keys/ring` · `tombstones` · `urgent.log` · `head` · `store/` · `pass` (while it is served)
+//! `house` (format, id, root check value) · `lock` · `keys/ring` · `tombstones` · `narrowings` ·
+//! `urgent.log` · `head` · `store/` · `pass` (while it is served)
 //!
 //! Deliberately not: what stands in those files. One process holds a folder at a time.
 
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use crate::key::{Ring, Root};
+use crate::narrowing::Narrowings;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use model::{HouseId, Rng};
@@ -17,12 +19,20 @@ use std::path::{Path, PathBuf};
 /// The format this program writes.
 pub(crate) const FORMAT: u32 = 1;
 
+/// Who was erased, and what people took back: the two files that a restore needs from outside of the backup.
+pub(crate) const TOMBSTONES: &str = "tombstones";
+pub(crate) const NARROWINGS: &str = "narrowings";
+
+/// Stands in a folder from the first to the last moment of a restore.
+const RESTORING: &str = "restoring";
+
 const TITLE: &str = "fineline data folder";
 
 /// A data folder that this process holds.
 pub(crate) struct Folder {
     path: PathBuf,
     house: HouseId,
+    check: [u8; 32],
     /// Held until dropped.
     _lock: File,
 }
@@ -43,8 +53,9 @@ impl Folder {
             false => Root::create(root_path, rng)?,
         };
         let house = HouseId::from_bytes(rng.bytes());
+        let check = root.check_value(&house);
         // Whatever an interrupted attempt left behind belongs to no house.
-        for left in ["keys/ring", "tombstones", "urgent.log", "head"].map(|name| path.join(name)) {
+        for left in ["keys/ring", "tombstones", "narrowings", "urgent.log", "head"].map(|name| path.join(name)) {
             match std::fs::remove_file(&left) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(file_error("removing", &left, error));
@@ -52,12 +63,13 @@ impl Folder {
                 _ => {}
             }
         }
-        let folder = Self { path: path.to_path_buf(), house, _lock: lock };
+        let folder = Self { path: path.to_path_buf(), house, check, _lock: lock };
         let ring = Ring::create(Some(&folder.ring()), &root, &house, rng)?;
         Tombstones::create(&folder.tombstones())?;
+        Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
         UrgentLog::create(&folder.urgent_log())?;
         // The house file is the last: a folder without it is not a house.
-        Disk::create(&house_file, to_text(&house, &root.check_value(&house)).as_bytes())?;
+        Disk::create(&house_file, to_text(&house, &check).as_bytes())?;
         Ok((folder, ring))
     }
 
@@ -68,9 +80,43 @@ impl Folder {
         if root.check_value(&house) != check {
             return Err(VaultError::WrongRoot { path: root_path.to_path_buf() });
         }
-        let folder = Self { path: path.to_path_buf(), house, _lock: lock(path)? };
+        let folder = Self { path: path.to_path_buf(), house, check, _lock: lock(path)? };
         let ring = Ring::open(&folder.ring(), &root, &house)?;
         Ok((folder, ring))
+    }
+
+    /// Makes the folder of a restored house, all but the `house` file, which [`Folder::finish`] writes last: until then
+    /// nothing opens it. The folder must be empty or not be there.
+    pub(crate) fn restore(
+        path: &Path,
+        house: HouseId,
+        check: [u8; 32],
+        files: &Restored<'_>,
+    ) -> Result<Self, VaultError> {
+        if path.exists() && !is_empty(path)? {
+            let what = "it is not empty: a restore makes a new data folder".to_owned();
+            return Err(VaultError::Backup { path: path.to_path_buf(), what });
+        }
+        Disk::make_folder(path)?;
+        Disk::create(&path.join(RESTORING), b"")?;
+        Disk::make_folder(&path.join("keys"))?;
+        let folder = Self { path: path.to_path_buf(), house, check, _lock: lock(path)? };
+        Disk::create(&folder.ring(), files.ring)?;
+        Disk::create(&folder.tombstones(), files.tombstones)?;
+        Disk::create(&folder.narrowings(), files.narrowings)?;
+        UrgentLog::create(&folder.urgent_log())?;
+        Ok(folder)
+    }
+
+    /// From here on the restored folder is a house.
+    pub(crate) fn finish(&self) -> Result<(), VaultError> {
+        Disk::create(&self.path.join("house"), to_text(&self.house, &self.check).as_bytes())?;
+        Disk::remove(&self.path.join(RESTORING))
+    }
+
+    /// The root check value.
+    pub(crate) fn check(&self) -> [u8; 32] {
+        self.check
     }
 
     /// Where it lies.
@@ -90,7 +136,12 @@ impl Folder {
 
     /// The tombstone file.
     pub(crate) fn tombstones(&self) -> PathBuf {
-        self.path.join("tombstones")
+        self.path.join(TOMBSTONES)
+    }
+
+    /// What people took back.
+    pub(crate) fn narrowings(&self) -> PathBuf {
+        self.path.join(NARROWINGS)
     }
 
     /// The urgent log.
@@ -109,9 +160,25 @@ impl Folder {
     }
 }
 
+/// The files of a house that come from outside of its store.
+pub(crate) struct Restored<'a> {
+    pub ring: &'a [u8],
+    pub tombstones: &'a [u8],
+    pub narrowings: &'a [u8],
+}
+
+/// Whether a folder has nothing in it.
+pub(crate) fn is_empty(path: &Path) -> Result<bool, VaultError> {
+    let mut entries = std::fs::read_dir(path).map_err(|source| file_error("reading the folder", path, source))?;
+    Ok(entries.next().is_none())
+}
+
 /// Which house a folder holds, and the root check value; without locking it (census, `doctor`).
 pub(crate) fn read_house(path: &Path) -> Result<(HouseId, [u8; 32]), VaultError> {
-    let no_house = || VaultError::NoHouse { path: path.to_path_buf() };
+    let no_house = || match path.join(RESTORING).exists() {
+        true => VaultError::HalfRestored { path: path.to_path_buf() },
+        false => VaultError::NoHouse { path: path.to_path_buf() },
+    };
     let bytes = Disk::read(&path.join("house"))?.ok_or_else(no_house)?;
     let text = String::from_utf8(bytes).map_err(|_| no_house())?;
     let mut lines = text.lines();

@@ -682,6 +682,11 @@ impl CoreForm {
         Ok(Standing { erased: false, restrained: self.restrained, relations, told_version: self.told_version })
     }
 
+    /// How the person stands to a purpose.
+    pub(crate) fn relation(&self, purpose: &str) -> Option<&RelationForm> {
+        self.relations.iter().find(|known| known.purpose == purpose)
+    }
+
     /// The decision that stands for a run of a campaign by mail, or on pages.
     pub(crate) fn standing_decision(&self, campaign: &str, run: u32, by_mail: bool) -> Option<DecisionId> {
         let stands = |known: &&DecidedForm| {

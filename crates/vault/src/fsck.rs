@@ -20,6 +20,7 @@ use crate::format;
 use crate::house::{House, Parts};
 use crate::key::{DaySecrets, HouseKeys};
 use crate::log::Hash;
+use crate::narrowing::Narrowings;
 use crate::seal::{self, Place, RecordKind};
 use crate::state::{Generation, State};
 use crate::tombstone::Tombstones;
@@ -106,6 +107,10 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
     };
     let store = engine.snapshot();
     let tombstones = tombstones(&mut teller, &folder, &keys, &*store);
+    let narrowings = Narrowings::open(&folder.narrowings(), &keys, &*store).unwrap_or_else(|error| {
+        teller.found("narrowings", "the file", told(&error));
+        Narrowings::in_memory(&keys)
+    });
     let log = urgent_log(&mut teller, &folder);
     let days = DaySecrets::load_whole(&*store, &ring, &folder.house(), &mut |key| {
         teller.found(Keyspace::Keys.name(), hex(key), "a day secret does not open");
@@ -122,6 +127,7 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
         days,
         log,
         tombstones,
+        narrowings,
         head: None,
         watch: None,
         folder: None,

@@ -20,6 +20,7 @@
 
 pub mod alarm;
 pub mod audit;
+pub mod backup;
 pub mod breach;
 pub mod campaign;
 pub mod census;
@@ -37,6 +38,7 @@ mod key;
 mod lift;
 mod log;
 mod narrow;
+mod narrowing;
 mod note;
 mod open;
 pub mod pass;
@@ -69,6 +71,7 @@ pub mod witness;
 pub use alarm::{Alarm, AlarmKind};
 pub use commit::times::Stage;
 pub use error::VaultError;
+pub use narrowing::NARROWING_DAYS;
 pub use pass::Pass;
 pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
@@ -423,6 +426,15 @@ impl Vault {
     /// [`VaultError`].
     pub fn rotate(&self) -> Result<Pending<Rotation>, VaultError> {
         send(self, Command::Rotate)
+    }
+
+    /// The streams of a backup, as of now: written out by whoever asked, while the committer goes on. As long as it is
+    /// held, a rotation fails after two seconds and has to be asked for again.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn backup(&self) -> Result<Pending<backup::Source>, VaultError> {
+        send(self, Command::Backup)
     }
 
     // ── the house ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,12 +5,13 @@
 use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
 use crate::commit::{Command, Committer, Values, in_memory};
-use crate::engine::{EngineSnapshot, Keyspace};
+use crate::engine::{Engine, EngineSnapshot, Keyspace};
 use crate::folder::Folder;
 use crate::format::{self, ReviewForm, SourceKeyForm};
 use crate::house::{House, Parts};
 use crate::key::{DaySecrets, Ring};
 use crate::log::sha256;
+use crate::narrowing::Narrowings;
 use crate::person::Open;
 use crate::record::{Review, StaffAct};
 use crate::seal::RecordKind;
@@ -43,34 +44,13 @@ impl Vault {
             return Self::open_memory(household, options.queue_max);
         }
         let (folder, ring) = Folder::open(&options.data, &options.root)?;
-        let keys = Arc::new(ring.house_keys()?);
         let engine = engine::open(options.engine, &folder.store())?;
-        let store = engine.snapshot();
-        let chain = Chain::open(&*store, Arc::clone(&keys), &folder.house())?;
-        let head = Head::open(&folder.head())?;
-        head.check((chain.number(), chain.root()), &*store)?;
-        let tombstones = Tombstones::open(&folder.tombstones(), &keys)?;
-        tombstones.check(&*store)?;
+        let (mut parts, chain) = parts(folder, ring, engine, household)?;
         let end = (chain.number(), chain.root());
-        let watch = options.witness.clone();
+        let (store, tombstones) = (&*parts.generation.store, &parts.tombstones);
         let watch =
-            watch.map(|path| Watch::begin(path, &keys, &folder.house(), end, &*store, &tombstones)).transpose()?;
-        let log = UrgentLog::open(&folder.urgent_log())?;
-        let days = DaySecrets::load(&*store, &ring, &folder.house())?;
-        let parts = Parts {
-            id: folder.house(),
-            generation: empty(&household, store, chain.number()),
-            household,
-            engine,
-            keys,
-            ring,
-            days,
-            log: Some(log),
-            tombstones,
-            head: Some(head),
-            watch,
-            folder: Some(folder),
-        };
+            options.witness.clone().map(|path| Watch::begin(path, &parts.keys, &parts.id, end, store, tombstones));
+        parts.watch = watch.transpose()?;
         Self::start(parts, chain, options.queue_max)
     }
 
@@ -83,7 +63,7 @@ impl Vault {
         let store = engine.snapshot();
         let chain = Chain::open(&*store, Arc::clone(&keys), &id)?;
         let days = DaySecrets::load(&*store, &ring, &id)?;
-        let tombstones = Tombstones::in_memory(&keys);
+        let (tombstones, narrowings) = (Tombstones::in_memory(&keys), Narrowings::in_memory(&keys));
         let generation = empty(&household, store, chain.number());
         let parts = Parts {
             id,
@@ -94,6 +74,7 @@ impl Vault {
             days,
             log: None,
             tombstones,
+            narrowings,
             head: None,
             watch: None,
             folder: None,
@@ -132,13 +113,48 @@ impl Vault {
     }
 }
 
+/// What a data folder holds, each thing checked against the others.
+pub(crate) fn parts(
+    folder: Folder,
+    ring: Ring,
+    engine: Arc<dyn Engine>,
+    household: Household,
+) -> Result<(Parts, Chain), VaultError> {
+    let keys = Arc::new(ring.house_keys()?);
+    let store = engine.snapshot();
+    let chain = Chain::open(&*store, Arc::clone(&keys), &folder.house())?;
+    let head = Head::open(&folder.head())?;
+    head.check((chain.number(), chain.root()), &*store)?;
+    let tombstones = Tombstones::open(&folder.tombstones(), &keys)?;
+    tombstones.check(&*store)?;
+    let narrowings = Narrowings::open(&folder.narrowings(), &keys, &*store)?;
+    let log = UrgentLog::open(&folder.urgent_log())?;
+    let days = DaySecrets::load(&*store, &ring, &folder.house())?;
+    let parts = Parts {
+        id: folder.house(),
+        generation: empty(&household, store, chain.number()),
+        household,
+        engine,
+        keys,
+        ring,
+        days,
+        log: Some(log),
+        tombstones,
+        narrowings,
+        head: Some(head),
+        watch: None,
+        folder: Some(folder),
+    };
+    Ok((parts, chain))
+}
+
 fn empty(household: &Household, store: Arc<dyn EngineSnapshot>, batch: u64) -> Generation {
     let today = household.clock.now().day();
     Generation { store, state: State::new(&household.promise, household.projection.as_ref(), today), batch }
 }
 
 /// Reviews, source keys, the next person number.
-fn load_house(house: &House) -> Result<(), VaultError> {
+pub(crate) fn load_house(house: &House) -> Result<(), VaultError> {
     let store = Arc::clone(&house.generation().store);
     for row in store.scan(Keyspace::House, House::REVIEWS) {
         let (key, sealed) = row?;

@@ -66,6 +66,11 @@ impl Open {
         self.is_new || self.key_changed || !self.changed.is_empty() || self.core != self.before
     }
 
+    /// The core record as it was read.
+    pub(crate) const fn before(&self) -> &CoreForm {
+        &self.before
+    }
+
     /// Opens a profile; `None` when it is not there.
     pub(crate) fn load(house: &House, rows: &(impl Rows + ?Sized), id: &ProfileId) -> Result<Option<Self>, VaultError> {
         let Some(row) = rows.get(Keyspace::Keys, id.as_bytes())? else { return Ok(None) };

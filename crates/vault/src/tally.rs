@@ -114,7 +114,7 @@ pub(crate) fn is_of_house(keyspace: Keyspace, key: &[u8]) -> bool {
     match keyspace {
         Keyspace::Profiles => is_core(key),
         Keyspace::Marks | Keyspace::Index | Keyspace::Outbox => true,
-        Keyspace::House => key.first() != Some(&0) && key != House::TALLY,
+        Keyspace::House => (key.first() != Some(&0) || key == House::NARROWINGS) && key != House::TALLY,
         Keyspace::Keys | Keyspace::Events | Keyspace::Ledger | Keyspace::Decisions => false,
     }
 }

@@ -9,21 +9,41 @@
 //! Deliberately not: tokens of addresses (`index`), and what erasing does (the committer).
 
 use crate::VaultError;
-use crate::disk::{Disk, file_error};
+use crate::disk::{Disk, has_lost_a_sector};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::key::{HouseKeys, MacKey};
+use crate::narrowing::Reach;
 use crate::record::Erasure;
 use model::{At, ProfileId, RequestId};
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"FLTOMB1\n";
 const ENTRY_BYTES: usize = 32 + 8 + 1 + 7 + 32;
-/// What a disk writes whole or not at all, at the least, in bytes.
-const SECTOR_BYTES: usize = 512;
 const NOTE: &[u8] = b"\0tombstones";
+
+/// The bytes of a file without a torn last entry; needs no key.
+pub(crate) fn whole(bytes: &[u8]) -> &[u8] {
+    let torn = bytes.len().saturating_sub(MAGIC.len()) % ENTRY_BYTES;
+    bytes.get(..bytes.len().saturating_sub(torn)).unwrap_or_default()
+}
+
+/// Whether a file goes on where an older sight of it ended. Needs no key. What a power cut left half written at its end was
+/// no entry, and another stands in its place.
+pub(crate) fn goes_on_from(bytes: &[u8], older: &[u8]) -> bool {
+    let begin = older.len().saturating_sub(ENTRY_BYTES);
+    let torn = older.split_at_checked(begin).filter(|(_, last)| begin >= MAGIC.len() && has_lost_a_sector(last, begin));
+    bytes.starts_with(older) || torn.is_some_and(|(before, _)| bytes.starts_with(before))
+}
+
+/// How far the store says that the file reaches.
+pub(crate) fn noted(snapshot: &dyn EngineSnapshot) -> Result<Reach, VaultError> {
+    match snapshot.get(Keyspace::House, NOTE)? {
+        Some(note) => Reach::from_note(&note).ok_or_else(damaged),
+        None => Ok(Reach::NOTHING),
+    }
+}
 
 /// The open tombstone file.
 pub(crate) struct Tombstones {
@@ -33,8 +53,8 @@ pub(crate) struct Tombstones {
     tokens: HashMap<[u8; 32], (At, Erasure)>,
     /// The first entry of each token.
     first: HashMap<[u8; 32], u64>,
-    epoch: u64,
-    mac: [u8; 32],
+    /// The mac of each entry: whether an older sight of the file is one of ours.
+    macs: Vec<[u8; 32]>,
 }
 
 impl Tombstones {
@@ -46,7 +66,7 @@ impl Tombstones {
     /// Without a file: for the memory engine.
     pub(crate) fn in_memory(keys: &HouseKeys) -> Self {
         let key = keys.tombstone().clone();
-        Self { file: None, key, tokens: HashMap::new(), first: HashMap::new(), epoch: 0, mac: [0; 32] }
+        Self { file: None, key, tokens: HashMap::new(), first: HashMap::new(), macs: Vec::new() }
     }
 
     /// Opens the file. A missing one, or an entry that is not ours, refuses; a torn last entry was never acknowledged.
@@ -59,7 +79,7 @@ impl Tombstones {
             let entry = bytes.get(begin..begin + ENTRY_BYTES).ok_or_else(damaged)?;
             match tombstones.verified(entry) {
                 Some((token, at, how)) => tombstones.push(token, at, how),
-                None if number + 1 == n_entries && is_torn(entry, begin) => break,
+                None if number + 1 == n_entries && has_lost_a_sector(entry, begin) => break,
                 None => return Err(damaged()),
             }
         }
@@ -80,7 +100,7 @@ impl Tombstones {
         if known != Some(stands) {
             let (at, how) = stands;
             let entry = self.entry(&token, at, how);
-            let begins = (MAGIC.len() as u64) + self.epoch * ENTRY_BYTES as u64;
+            let begins = (MAGIC.len() as u64) + self.epoch() * ENTRY_BYTES as u64;
             if let Some((path, file)) = &mut self.file {
                 Disk::append(file, path, begins, &entry)?;
             }
@@ -120,13 +140,6 @@ impl Tombstones {
         key == NOTE
     }
 
-    /// How far the store knows the file to reach: entries, and the mac of the last.
-    pub(crate) fn noted(&self, snapshot: &dyn EngineSnapshot) -> Result<Option<(u64, [u8; 32])>, VaultError> {
-        let Some(note) = snapshot.get(Keyspace::House, NOTE)? else { return Ok(None) };
-        let (epoch, mac) = note.split_first_chunk::<8>().ok_or_else(damaged)?;
-        Ok(Some((u64::from_be_bytes(*epoch), mac.try_into().map_err(|_| damaged())?)))
-    }
-
     /// Whether this profile was erased.
     pub(crate) fn contains(&self, profile: &ProfileId) -> bool {
         self.erased(profile).is_some()
@@ -134,41 +147,29 @@ impl Tombstones {
 
     /// The op that notes this epoch in the store, for the batch that follows an [`Tombstones::add`].
     pub(crate) fn note(&self) -> Op {
-        let note = [self.epoch.to_be_bytes().as_slice(), &self.mac].concat();
-        Op::Put(Keyspace::House, NOTE.to_vec(), note)
+        Op::Put(Keyspace::House, NOTE.to_vec(), self.end().to_note())
     }
 
     /// Refuses a file that does not reach what the store noted, or is another one.
     pub(crate) fn check(&self, snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
-        let Some((epoch, mac)) = self.noted(snapshot)? else { return Ok(()) };
-        self.reaches(epoch, &mac)?.then_some(()).ok_or(VaultError::Tombstones)
+        self.reaches(noted(snapshot)?).then_some(()).ok_or(VaultError::Tombstones)
     }
 
-    /// How many entries it has, and the mac of the last one.
-    pub(crate) fn end(&self) -> (u64, [u8; 32]) {
-        (self.epoch, self.mac)
+    /// Whether the file has what somebody saw of it, and goes on from there.
+    pub(crate) fn reaches(&self, seen: Reach) -> bool {
+        let Some(before) = seen.epoch.checked_sub(1) else { return true };
+        let at = usize::try_from(before).ok();
+        at.and_then(|at| self.macs.get(at)).is_some_and(|mac| *mac == seen.mac)
     }
 
     /// How many entries it has.
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+        self.macs.len() as u64
     }
 
-    /// Whether the file has so many entries, and the mac of the last of these is this one.
-    pub(crate) fn reaches(&self, epoch: u64, mac: &[u8; 32]) -> Result<bool, VaultError> {
-        if epoch == self.epoch {
-            return Ok(*mac == self.mac);
-        }
-        let Some((path, file)) = self.file.as_ref().filter(|_| epoch < self.epoch) else { return Ok(false) };
-        if epoch == 0 {
-            return Ok(*mac == [0; 32]);
-        }
-        // Each entry was verified when the file was opened; its mac is its end.
-        let end = (MAGIC.len() as u64).saturating_add(epoch.saturating_mul(ENTRY_BYTES as u64));
-        let mut found = [0; 32];
-        let read = file.read_exact_at(&mut found, end.saturating_sub(32));
-        read.map_err(|source| file_error("reading", path, source))?;
-        Ok(found == *mac)
+    /// How far it reaches.
+    pub(crate) fn end(&self) -> Reach {
+        self.macs.last().map_or(Reach::NOTHING, |mac| Reach { epoch: self.epoch(), mac: *mac })
     }
 
     fn token(&self, profile: &ProfileId) -> [u8; 32] {
@@ -189,7 +190,7 @@ impl Tombstones {
     }
 
     fn entry(&self, token: &[u8; 32], at: At, how: Erasure) -> Vec<u8> {
-        let mut epoch = (self.epoch + 1).to_be_bytes();
+        let mut epoch = (self.epoch() + 1).to_be_bytes();
         // Nobody gets as far as the eighth byte of a number of erasures.
         if let Some(first) = epoch.first_mut() {
             *first = match how {
@@ -198,7 +199,7 @@ impl Tombstones {
             };
         }
         let mut entry = [token.as_slice(), &at.ms().to_be_bytes(), &epoch].concat();
-        let mac = self.key.mac(&[b"entry", &self.mac, &entry]);
+        let mac = self.key.mac(&[b"entry", &self.end().mac, &entry]);
         entry.extend_from_slice(&mac);
         entry
     }
@@ -206,20 +207,11 @@ impl Tombstones {
     fn push(&mut self, token: [u8; 32], at: At, how: Erasure) {
         let entry = self.entry(&token, at, how);
         if let Some((_, mac)) = entry.split_last_chunk() {
-            self.mac = *mac;
+            self.macs.push(*mac);
         }
-        self.epoch += 1;
-        self.first.entry(token).or_insert(self.epoch);
+        self.first.entry(token).or_insert(self.macs.len() as u64);
         self.tokens.insert(token, (at, how));
     }
-}
-
-/// Whether an entry that does not verify is one that a power cut left half on the disk: the file has its length already,
-/// and what lies in one sector, or all of it, is zeros.
-fn is_torn(entry: &[u8], begin: usize) -> bool {
-    let in_first = (begin.next_multiple_of(SECTOR_BYTES) - begin).min(entry.len());
-    let is_zeros = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| *byte == 0);
-    entry.split_at_checked(in_first).is_some_and(|(first, second)| is_zeros(first) || is_zeros(second))
 }
 
 fn damaged() -> VaultError {

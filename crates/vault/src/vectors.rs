@@ -7,8 +7,9 @@ use crate::chain::{Chain, proof_of};
 use crate::disk::Disk;
 use crate::engine::{self, Op};
 use crate::key::recovery::{RecoveryKey, seal_to};
-use crate::key::{DaySecrets, PersonKey, Ring, Root, Secret, derive};
+use crate::key::{DaySecrets, HouseKeys, PersonKey, Ring, Root, Secret, Signer, derive};
 use crate::log::{Checkpoint, LogLeaf};
+use crate::narrowing::{Narrowings, Reach, Taken, What};
 use crate::receipt::{self, Inclusion, KeyTrust};
 use crate::record::Erasure;
 use crate::seal::{self, Nonces, Place, RecordKind};
@@ -16,7 +17,7 @@ use crate::tile::TileAddress;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::witness::{Seen, Witness};
-use crate::{EngineKind, folder};
+use crate::{EngineKind, backup, folder};
 use model::chance::Seeded;
 use model::{At, Day, HouseId, ProfileId};
 use promise::RetentionId;
@@ -70,7 +71,7 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 11] = [
+const VECTORS: [(&str, Check, Write); 13] = [
     ("envelope-1.json", check_envelope, write_envelope),
     ("envelope-2.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
@@ -82,6 +83,8 @@ const VECTORS: [(&str, Check, Write); 11] = [
     ("receipt-1.json", check_receipt, write_receipt),
     ("log-1.json", check_log, write_log),
     ("witness-1.json", check_witness, write_witness),
+    ("backup-1.json", check_backup, write_backup),
+    ("narrowings-1.json", check_narrowings, write_narrowings),
 ];
 
 #[test]
@@ -91,8 +94,19 @@ fn every_published_vector_opens() {
         check(&serde_json::from_slice(&text).unwrap());
     }
     let files = std::fs::read_dir(formats()).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-    let ours =
-        ["envelope", "derivation", "key-ring", "recovery", "urgent-log", "tombstones", "receipt", "log", "witness"];
+    let ours = [
+        "envelope",
+        "derivation",
+        "key-ring",
+        "recovery",
+        "urgent-log",
+        "tombstones",
+        "receipt",
+        "log",
+        "witness",
+        "backup",
+        "narrowings",
+    ];
     for file in files.filter(|file| ours.iter().any(|name| file.starts_with(&format!("{name}-")))) {
         assert!(VECTORS.iter().any(|(name, ..)| *name == file), "{file} is opened by no test");
     }
@@ -372,4 +386,49 @@ fn the_house_file_of_format_1_is_read_for_ever() {
     Disk::create(&folder.path().join("house"), text.as_bytes()).unwrap();
     let (house, check) = folder::read_house(folder.path()).unwrap();
     assert_eq!((house, check), (HouseId::from_bytes([0x11; 16]), [0x11; 32]));
+}
+
+fn write_backup() -> Value {
+    let signer = Signer::new(&Secret::generate(&Seeded::new(8))).unwrap();
+    let streams = backup::vector::write(&HOUSE, &signer);
+    json!({ "about": "magic, then frames: length u32, body, check 16 = the beginning of SHA-256 over the check before (whole; first: \
+            SHA-256 of the magic), length and body. Body: 1 head (CBOR: kind, house, batch, log root, tombstones reached, \
+            narrowings reached, ms, root check), 2 base (batch u64, digest), 3 put (keyspace u8, key length u16, key, value), \
+            4 delete (keyspace u8, key), 5 ring file, 9 trailer (rows u64, digest 32, Ed25519 over \"fineline backup 1\\n\", rows, \
+            digest). Digest: SHA-256 over the bodies of head, ring and rows of the whole state, each behind its length u64.",
+            "house": hex(HOUSE.as_bytes()), "signer": hex(Secret::generate(&Seeded::new(8)).bytes()),
+            "keys": hex(&streams[0]), "data": hex(&streams[1]), "changes": hex(&streams[2]) })
+}
+
+fn check_backup(value: &Value) {
+    let signer = Signer::new(&secret(&value["signer"])).unwrap();
+    let streams = ["keys", "data", "changes"].map(|name| bytes(&value[name]));
+    backup::vector::check(&streams, &HouseId::from_bytes(array(&value["house"])), &signer);
+}
+
+fn write_narrowings() -> Value {
+    let (keys, folder) = (house_keys(), tempfile::tempdir().unwrap());
+    let (path, engine) = (folder.path().join("narrowings"), engine::open(EngineKind::Memory, Path::new("")).unwrap());
+    let mut narrowings = Narrowings::open(&path, &keys, engine.snapshot().as_ref()).unwrap();
+    let whats = [What::Purpose("offers"), What::Alone, What::Suppressed, What::AtMost(3)];
+    let entries = whats.map(|what| narrowings.entry(&PERSON, what, At::from_ms(1_790_000_000_000)));
+    narrowings.append(&narrowings.prepare(&entries).unwrap()).unwrap();
+    json!({ "about": "magic, base (epoch u64, mac 32, check 32), entries: token 32, ms i64, value u32, mac 32 over the epoch and mac \
+            before; tokens and macs: HMAC-SHA-256 under a key of the house", "ring_seed": 4, "person": hex(PERSON.as_bytes()),
+            "file": hex(Disk::read(&path).unwrap().unwrap()) })
+}
+
+fn check_narrowings(value: &Value) {
+    let taken = Taken::from_bytes(&bytes(&value["file"]), &house_keys()).unwrap();
+    let (later, person) = (taken.since(Reach::NOTHING), ProfileId::from_bytes(array(&value["person"])));
+    let at = At::from_ms(1_790_000_000_000);
+    for (what, least) in [(What::Purpose("offers"), 0), (What::Alone, 0), (What::Suppressed, 0), (What::AtMost(0), 3)] {
+        assert_eq!(later.of(&person, what), Some((at, least)));
+    }
+    assert_eq!(taken.reach().epoch, 4);
+}
+
+/// The keys of a house whose ring comes from a seed.
+fn house_keys() -> HouseKeys {
+    Ring::in_memory(&HOUSE, &Seeded::new(4)).house_keys().unwrap()
 }

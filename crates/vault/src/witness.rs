@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::engine::EngineSnapshot;
 use crate::key::HouseKeys;
 use crate::log::Hash;
+use crate::narrowing::Reach;
 use crate::tombstone::Tombstones;
 use crate::{VaultError, note};
 use base64::Engine as _;
@@ -53,8 +54,8 @@ pub struct Seen {
 
 impl Seen {
     /// Whether a tombstone file reaches as far as the witness saw, and is the same as far as it saw it.
-    pub(crate) fn is_reached_by(&self, tombstones: &Tombstones) -> Result<bool, VaultError> {
-        tombstones.reaches(self.tombstone_epoch, &self.tombstone_mac)
+    pub(crate) fn is_reached_by(&self, tombstones: &Tombstones) -> bool {
+        tombstones.reaches(Reach { epoch: self.tombstone_epoch, mac: self.tombstone_mac })
     }
 
     fn body(&self, name: &str) -> String {
@@ -157,7 +158,7 @@ impl Witness {
         if !grew_out_of((seen.size, seen.root), now, store)? {
             return behind("the log is not the one that the witness saw (batches of the log)", seen.size, now.0);
         }
-        if !seen.is_reached_by(tombstones)? {
+        if !seen.is_reached_by(tombstones) {
             let (epoch, ours) = (seen.tombstone_epoch, tombstones.epoch());
             return behind("the tombstone file is older than, or not, what the witness saw (entries)", epoch, ours);
         }

@@ -13,6 +13,7 @@ use crate::house::House;
 use crate::house::Waiting;
 use crate::key::PersonKey;
 use crate::log::LogLeaf;
+use crate::narrowing::{self, Narrowing, Prepared, What};
 use crate::person::{self, Open, Rows};
 use crate::record::{Identifier, IdentifierKind, Outcome, OutcomeReason, Subject};
 use crate::retention::CORE;
@@ -47,6 +48,8 @@ pub(crate) struct Batch<'h> {
     pub findings: Vec<Finding>,
     /// An artefact asked for what it never asked for before.
     pub habit_grew: bool,
+    /// What people took back in this batch.
+    narrowings: Vec<Narrowing>,
     first_number: u32,
     next_number: u32,
     n_touched: u64,
@@ -93,6 +96,7 @@ impl<'h> Batch<'h> {
             drained: Vec::new(),
             findings: Vec::new(),
             habit_grew: false,
+            narrowings: Vec::new(),
             first_number: generation.state.next_number,
             next_number: generation.state.next_number,
             n_touched: 0,
@@ -169,7 +173,7 @@ impl<'h> Batch<'h> {
                 self.answer(reply, acknowledged);
             }
             Command::Wake => {}
-            Command::Turn(_) | Command::Sweep(_) | Command::Rotate(_) | Command::Close(_) => {}
+            Command::Turn(_) | Command::Sweep(_) | Command::Rotate(_) | Command::Backup(_) | Command::Close(_) => {}
         }
     }
 
@@ -380,6 +384,10 @@ impl<'h> Batch<'h> {
                 changes.push(self.seal_person(open)?);
             }
         }
+        let narrowings = self.house.narrowings().prepare(&self.narrowings);
+        if let Some(prepared) = &narrowings {
+            self.put(Keyspace::House, House::NARROWINGS.to_vec(), prepared.reach.to_note());
+        }
         self.tally_house(tally)?;
         let mut ops = self.ops;
         for (keyspace, rows) in self.rows {
@@ -400,7 +408,7 @@ impl<'h> Batch<'h> {
         let noted = tally.row(self.house, self.number)?;
         ops.push(Op::Put(Keyspace::House, House::TALLY.to_vec(), noted));
         chain.next(&mut ops, &self.leaves)?;
-        Ok(Some(Sealed { ops, changes, after: self.after, drained: self.drained }))
+        Ok(Some(Sealed { ops, changes, after: self.after, drained: self.drained, narrowings }))
     }
 
     fn write_outcomes(&mut self) -> Result<(), VaultError> {
@@ -469,8 +477,18 @@ impl<'h> Batch<'h> {
         Ok(())
     }
 
+    /// Notes what a person took back; in one batch once, also when it was given again later in it.
+    pub(super) fn take_back(&mut self, id: &ProfileId, what: What<'_>) {
+        let narrowing = self.house.narrowings().entry(id, what, self.now);
+        if !self.narrowings.contains(&narrowing) {
+            self.narrowings.push(narrowing);
+        }
+    }
+
     fn seal_person(&mut self, mut open: Open) -> Result<Change, VaultError> {
         let house = self.house;
+        let taken = narrowing::taken_back(&house.household.promise, open.before(), &open.core);
+        taken.into_iter().for_each(|what| self.take_back(&open.id, what));
         if open.key_changed {
             let row = house.wrap_person(&open)?;
             self.put(Keyspace::Keys, open.id.as_bytes().to_vec(), row);
@@ -516,12 +534,17 @@ pub(crate) struct Sealed {
     changes: Vec<Change>,
     after: Vec<After>,
     drained: Vec<(u64, Bytes16)>,
+    narrowings: Option<Prepared>,
 }
 
 impl Sealed {
     /// Writes and syncs; then memory; then the answers.
     pub(crate) fn write(self, house: &House, wheel: &mut Wheel, chain: &Chain) -> Result<(), VaultError> {
         let began = house.ticks();
+        // First, so that what the store has, and the urgent log no longer holds, is never missing from the file.
+        if let Some(narrowings) = &self.narrowings {
+            house.narrowings().append(narrowings)?;
+        }
         house.engine.commit(self.ops)?;
         house.note_head(chain)?;
         house.took(Stage::Write, began);

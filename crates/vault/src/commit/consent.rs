@@ -9,6 +9,7 @@ use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{self, Bytes16, LedgerForm};
 use crate::house::Ticket;
+use crate::narrowing::{self, What};
 use crate::person::{self, Open};
 use crate::record::{ConsentAnswer, ConsentChange, OutcomeReason, Subject};
 use crate::seal::RecordKind;
@@ -132,7 +133,14 @@ impl Batch<'_> {
         let key = person::numbered_key(&open.id, number);
         let sealed = open.seal_own(self.house, RecordKind::Ledger, person::tail(&key), &format::encode(&entry))?;
         self.put(Keyspace::Ledger, key, sealed);
+        let was = open.core.relation(&entry.purpose).cloned();
         Wish::Answer(entry.clone()).apply(&mut open.core)?;
+        // Here, and not only when the batch is sealed: a yes later in it does not undo that this was said.
+        if let (Some(was), Some(now)) = (&was, open.core.relation(&entry.purpose))
+            && narrowing::is_taken_back(&self.house.household.promise, was, now)
+        {
+            self.take_back(&open.id, What::Purpose(&entry.purpose));
+        }
         if !wish::answer(&entry)?.1.status.is_given() {
             self.mark_reduced(open)?;
         }

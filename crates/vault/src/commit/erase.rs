@@ -18,8 +18,8 @@ use std::sync::Arc;
 const RECOVERY_MS: i64 = DAY_MS;
 
 /// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation (1), and
-/// the longest life of a key backup (7).
-const UNRECOVERABLE_AFTER_DAYS: i32 = 8;
+/// the longest life of a key backup.
+const UNRECOVERABLE_AFTER_DAYS: i32 = 1 + crate::backup::KEY_BACKUP_DAYS;
 
 /// One profile to erase.
 #[derive(Clone, Copy)]

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Turn(Reply<()>),
     Sweep(Reply<Swept>),
     Rotate(Reply<Rotation>),
+    /// A reading for a backup, with the key ring of the same moment.
+    Backup(Reply<crate::backup::Source>),
     Close(Reply<()>),
 }
 
@@ -95,7 +97,7 @@ impl Command {
 
     /// Commands that need a batch, or no batch, of their own.
     const fn is_alone(&self) -> bool {
-        matches!(self, Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Close(_))
+        matches!(self, Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Backup(_) | Self::Close(_))
     }
 }
 
@@ -184,6 +186,9 @@ impl Committer {
             }
             Command::Rotate(reply) => {
                 let _ = reply.send(self.rotate());
+            }
+            Command::Backup(reply) => {
+                let _ = reply.send(self.backup());
             }
             Command::Close(reply) => {
                 let written = self.write_down();

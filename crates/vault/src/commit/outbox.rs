@@ -136,6 +136,22 @@ impl Batch<'_> {
         Ok(None)
     }
 
+    /// Ends a message that waited when the backup was made, which may have been sent since: nobody gets it twice, and it
+    /// counts under the cap. Its rows go also when its person is gone.
+    pub(crate) fn end_restored(&mut self, key: Vec<u8>, row: &OutboxForm) -> Result<(), VaultError> {
+        self.delete(Keyspace::Outbox, key);
+        self.delete(Keyspace::Index, House::message_row(&MessageId::from_bytes(*row.message)));
+        self.with(&ProfileId::from_bytes(*row.person), |batch, open| {
+            let Some(mut decision) = batch.decision(open, &row.decision)? else { return Ok(()) };
+            let Some(mut message) = decision.message.clone() else { return Ok(()) };
+            open.core.contacts.retain(|contact| contact.message != message.id);
+            open.core.contacts.push(ContactForm { message: message.id, at: batch.now.ms(), sent: true });
+            end(&mut message, MessageState::Failed, Some(UNKNOWN), batch.now);
+            batch.put_message(open, &mut decision, message)
+        })
+        .map(|_| ())
+    }
+
     pub(crate) fn finish_attempt(&mut self, attempt: Attempt, ended: AttemptEnd) -> Result<(), VaultError> {
         let Some(row) = self.outbox(attempt.message)? else { return Ok(()) };
         self.with(&attempt.person, |batch, open| match batch.decision(open, &row.decision)? {

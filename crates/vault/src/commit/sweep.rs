@@ -56,6 +56,8 @@ impl Committer {
                 self.write(|batch| some.iter().try_fold(0u64, |n, id| Ok(n.saturating_add(batch.sweep_person(id)?))))?;
         }
         swept.n_records += self.write(|batch| batch.sweep_house())?;
+        let house = Arc::clone(&self.house);
+        house.narrowings().prune(&house.keys, house.now())?;
         swept.n_day_secrets = self.write(|batch| batch.sweep_days())?;
         Ok(swept)
     }

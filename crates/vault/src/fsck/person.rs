@@ -37,7 +37,7 @@ const PROGRESS_PEOPLE: u64 = 1_000;
 impl Check<'_> {
     /// Each person in turn.
     pub(super) fn people(&mut self) -> Result<(), VaultError> {
-        let noted = self.house.urgent().tombstones.noted(&*self.store).ok().flatten().map_or(0, |(epoch, _)| epoch);
+        let noted = crate::tombstone::noted(&*self.store).map_or(0, |reach| reach.epoch);
         let mut n_leaving = 0usize;
         for id in self.people.clone() {
             let erased = self.house.urgent().tombstones.first_epoch(&id);

@@ -21,6 +21,7 @@ pub(crate) struct HouseKeys {
     tombstone: MacKey,
     /// Marks rows for their tally.
     tally: Secret,
+    narrowing: MacKey,
     /// Seals house records.
     pub(crate) house_record: RecordKey,
     /// Seals entries of the urgent log.
@@ -40,6 +41,7 @@ impl HouseKeys {
             token: MacKey::new(&key("token")),
             tombstone: MacKey::new(&key("tombstone")),
             tally: key("tally"),
+            narrowing: MacKey::new(&key("narrowing")),
             house_record: key("house record"),
             urgent: key("urgent"),
             review: Signer::new(&key("review"))?,
@@ -70,6 +72,11 @@ impl HouseKeys {
     /// The key of the tombstone file.
     pub(crate) fn tombstone(&self) -> &MacKey {
         &self.tombstone
+    }
+
+    /// The key of the file of what people took back.
+    pub(crate) fn narrowing(&self) -> &MacKey {
+        &self.narrowing
     }
 }
 

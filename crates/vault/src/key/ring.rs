@@ -105,6 +105,11 @@ impl Ring {
         Ok(Self { path: path.map(Path::to_path_buf), house: *house, ring_key, house_secret, held: RwLock::new(held) })
     }
 
+    /// What the ring's file holds, sealed anew: for a backup.
+    pub(crate) fn sealed(&self, rng: &dyn Rng) -> Result<Vec<u8>, VaultError> {
+        self.to_file(&self.read(), rng)
+    }
+
     /// Every length that a ring file can have, shortest first.
     pub(crate) fn file_sizes() -> impl Iterator<Item = usize> {
         (1..=VERSIONS_MAX).map(file_bytes)

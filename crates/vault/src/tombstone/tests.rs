@@ -1,6 +1,7 @@
 //! Erased stays erased, whatever happens to the file.
 
 use super::*;
+use crate::disk::SECTOR_BYTES;
 use crate::key::Ring;
 use crate::{EngineKind, engine};
 use model::HouseId;
@@ -23,7 +24,7 @@ fn filled() -> (tempfile::TempDir, PathBuf) {
         assert_eq!(tombstones.add(&person(n), At::from_ms(n.into()), how).unwrap(), (At::from_ms(n.into()), how));
     }
     let again = tombstones.add(&person(3), At::from_ms(99), Erasure::WithinADay).unwrap();
-    assert_eq!((again, tombstones.epoch), ((At::from_ms(3), Erasure::Now), 3), "twice is once");
+    assert_eq!((again, tombstones.epoch()), ((At::from_ms(3), Erasure::Now), 3), "twice is once");
     (folder, path)
 }
 
@@ -45,7 +46,7 @@ fn a_torn_last_entry_is_cut_and_every_changed_byte_refused() {
     for cut in 1..ENTRY_BYTES {
         Disk::replace(&path, &bytes[..bytes.len() - cut]).unwrap();
         let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
-        assert_eq!(tombstones.epoch, 2);
+        assert_eq!(tombstones.epoch(), 2);
         tombstones.add(&person(3), At::from_ms(3), Erasure::Now).unwrap();
         assert_eq!(Disk::read(&path).unwrap().unwrap(), bytes);
     }

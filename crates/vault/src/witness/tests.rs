@@ -313,13 +313,13 @@ fn after_a_noted_restore_the_log_is_measured_from_that_note_on() {
     let unwatched = Options { witness: None, ..options.clone() };
     let vault = Vault::open(&unwatched, house.household.clone()).unwrap();
     let inner = &vault.inner.house;
-    let (epoch, mac) = inner.urgent().tombstones.end();
+    let crate::narrowing::Reach { epoch, mac } = inner.urgent().tombstones.end();
     let store = Arc::clone(&inner.generation().store);
     assert!(store.get(Keyspace::House, crate::chain::CHECKPOINT).unwrap().is_some());
     let note = crate::chain::checkpoint(&*store).unwrap().unwrap();
     let end = crate::log::Checkpoint::read(&note).unwrap();
     let mut witness = Witness::open(&house.witness_file(), Arc::clone(&inner.keys), &inner.id).unwrap();
-    assert!(witness.newest().unwrap().is_reached_by(&inner.urgent().tombstones).unwrap());
+    assert!(witness.newest().unwrap().is_reached_by(&inner.urgent().tombstones));
     let from = witness.newest().unwrap().size;
     let seen = Seen {
         size: end.size,

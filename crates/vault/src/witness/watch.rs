@@ -11,9 +11,10 @@ use crate::engine::EngineSnapshot;
 use crate::house::House;
 use crate::key::HouseKeys;
 use crate::log::{Checkpoint, Hash};
+use crate::narrowing::Reach;
 use crate::tombstone::Tombstones;
 use model::HouseId;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Between two notes of growth, in milliseconds.
@@ -77,13 +78,8 @@ impl Watch {
     /// Appends a note when one is due; whether one was. The file is read anew: it may have been away, or replaced.
     pub(crate) fn note(&self, house: &House, due: Due) -> Result<bool, VaultError> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = Arc::clone(&house.generation().store);
-        let Some(checkpoint) = chain::checkpoint(&*store)?.and_then(|note| Checkpoint::read(&note)) else {
-            return Ok(false);
-        };
-        let (tombstone_epoch, tombstone_mac) = house.urgent().tombstones.end();
-        let (size, root, at) = (checkpoint.size, checkpoint.root, house.now());
-        let seen = Seen { size, root, tombstone_epoch, tombstone_mac, at, restored_from: None };
+        let Some(seen) = Self::sight(house)? else { return Ok(false) };
+        let Seen { size, root, tombstone_epoch, at, .. } = seen;
         let is_due = told.is_none_or(|told| {
             let waited = at.ms().saturating_sub(told.at.ms());
             let has_waited = due == Due::Now || !(0..NOTE_EVERY_MS).contains(&waited);
@@ -93,7 +89,7 @@ impl Watch {
             return Ok(false);
         }
         let mut witness = Witness::open(&self.path, Arc::clone(&house.keys), &house.id)?;
-        witness.check((size, root), &*store, &house.urgent().tombstones)?;
+        witness.check((size, root), &*house.generation().store, &house.urgent().tombstones)?;
         let is_told =
             witness.newest().is_some_and(|newest| (newest.size, newest.tombstone_epoch) == (size, tombstone_epoch));
         if !is_told {
@@ -101,6 +97,27 @@ impl Watch {
         }
         *told = Some(witness.newest().copied().unwrap_or(seen));
         Ok(!is_told)
+    }
+
+    /// How far log and tombstones reach; `None` before the first batch.
+    fn sight(house: &House) -> Result<Option<Seen>, VaultError> {
+        let checkpoint = chain::checkpoint(&*house.generation().store)?.and_then(|note| Checkpoint::read(&note));
+        let Reach { epoch: tombstone_epoch, mac: tombstone_mac } = house.urgent().tombstones.end();
+        let at = house.now();
+        Ok(checkpoint.map(|Checkpoint { size, root, .. }| Seen {
+            size,
+            root,
+            tombstone_epoch,
+            tombstone_mac,
+            at,
+            restored_from: None,
+        }))
+    }
+
+    /// Notes that a restore set the log back, knowingly.
+    pub(crate) fn note_restored(path: &Path, house: &House) -> Result<(), VaultError> {
+        let mut witness = Witness::open(path, Arc::clone(&house.keys), &house.id)?;
+        Self::sight(house)?.map_or(Ok(()), |seen| witness.note_restored(seen))
     }
 
     /// Whether it can be read and written now.

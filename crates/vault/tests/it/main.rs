@@ -1,6 +1,8 @@
 //! The vault through its public door, over every engine. One module per promise it makes.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod breach;
 #[cfg(test)]
 mod cap;
