@@ -48,8 +48,8 @@ fn main() {
         "memory" => EngineKind::Memory,
         other => panic!("no engine {other}"),
     };
-    let options =
-        Options { data: folder.join("data"), engine, root: folder.join("root"), queue_max: 10_000, witness: None };
+    let root = folder.join("root").into();
+    let options = Options { data: folder.join("data"), engine, root, queue_max: 10_000, witness: None };
     let vault = if engine == EngineKind::Memory {
         Vault::in_memory(household).expect("a house")
     } else {

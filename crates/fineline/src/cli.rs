@@ -6,8 +6,11 @@ use crate::command::{
 };
 use crate::config::Settings;
 use crate::exit::Exit;
+use crate::root::Asking;
 use crate::say::{Colour, Form, Say};
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use vault::RootSource;
 
 /// The customer engine that does not have to be trusted.
 #[derive(Debug, clap::Parser)]
@@ -43,8 +46,8 @@ pub struct Everywhere {
     /// Data folder [default: ./data]
     #[arg(long, global = true, value_name = "FOLDER", help_heading = "Everywhere")]
     pub data: Option<String>,
-    /// Root key file [default: keys/root beside the data folder]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    /// Root key: a file, credential:NAME or passphrase [default: keys/root beside the data folder]
+    #[arg(long, global = true, value_name = "SOURCE", help_heading = "Everywhere")]
     pub root: Option<String>,
 }
 
@@ -55,6 +58,22 @@ pub struct Ground {
     pub say: Say,
     /// Its settings.
     pub settings: Settings,
+    /// Asked for once, however often the house is opened.
+    source: OnceLock<RootSource>,
+}
+
+impl Ground {
+    /// Where the root key comes from; a passphrase is asked for at the first call.
+    ///
+    /// # Errors
+    /// What [`crate::root::Root::source`] says.
+    pub fn root(&self, asking: Asking) -> anyhow::Result<RootSource> {
+        if let Some(source) = self.source.get() {
+            return Ok(source.clone());
+        }
+        let source = self.settings.root()?.source(self.say, asking)?;
+        Ok(self.source.get_or_init(|| source).clone())
+    }
 }
 
 impl Everywhere {
@@ -72,7 +91,7 @@ impl Everywhere {
         let named = [("promise", &self.promise), ("data", &self.data), ("root", &self.root)];
         let named = named.into_iter().filter_map(|(name, flag)| Some((name, flag.clone()?)));
         let settings = Settings::load(self.config.as_deref(), std::env::vars(), named.chain(command.flags()))?;
-        Ok(Ground { say: self.say(), settings })
+        Ok(Ground { say: self.say(), settings, source: OnceLock::new() })
     }
 }
 

@@ -4,6 +4,8 @@
 //! To add one more setting: a line in [`KEYS`], a getter on [`Settings`], and `docs/reference/settings.md` (a test says so).
 
 use crate::exit::Failure;
+use crate::root::Root;
+use crate::rotation::TimeOfDay;
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +34,16 @@ const fn key(name: &'static str, default: &'static str, says: &'static str) -> K
 pub const KEYS: &[Key] = &[
     key("promise", "promise.toml", "the promise file"),
     key("data", "data", "the data folder"),
-    key("root", "", "the root key file; empty = keys/root beside the data folder"),
+    key(
+        "root",
+        "",
+        "where the root key comes from: a file, credential:NAME of the service manager, or passphrase; empty = keys/root beside the data folder",
+    ),
+    key(
+        "root_passphrase_file",
+        "",
+        "with root = passphrase: a file, or credential:NAME, with it in the first line; empty = asked for on the terminal",
+    ),
     key(
         "witness",
         "",
@@ -56,6 +67,11 @@ pub const KEYS: &[Key] = &[
     key("log", "human", "human or json, on stderr"),
     key("log_level", "info", "error, warn, info, debug or trace; never contains a personal value"),
     key("queue_max", "10000", "commands that may wait for the committer before callers are asked to slow down"),
+    key(
+        "rotate_at",
+        "03:10",
+        "the time of the night, in UTC, at which the keys are rotated when a deleted key waits for it, and every six days",
+    ),
     key("connections_max", "2000", "connections served at the same time"),
 ];
 
@@ -189,6 +205,7 @@ impl Settings {
 
     /// Every typed getter once, so that a wrong value is refused before anything starts.
     fn check(&self) -> anyhow::Result<()> {
+        self.root()?;
         self.engine()?;
         self.listen()?;
         self.console_listen()?;
@@ -198,6 +215,7 @@ impl Settings {
         self.logs_json()?;
         self.number("queue_max")?;
         self.number("connections_max")?;
+        self.rotate_at()?;
         Ok(())
     }
 
@@ -240,11 +258,22 @@ impl Settings {
         self.text("data").into()
     }
 
-    /// The root key file.
-    #[must_use]
-    pub fn root(&self) -> PathBuf {
-        let beside = || self.data().parent().unwrap_or(Path::new("")).join("keys").join("root");
-        self.given("root").map_or_else(beside, PathBuf::from)
+    /// Where the root key comes from.
+    ///
+    /// # Errors
+    /// A credential without a name.
+    pub fn root(&self) -> anyhow::Result<Root> {
+        let path = |name: &str, text: &str| {
+            crate::root::path(text).ok_or_else(|| self.wrong(name, "a path, or credential: and a name without a slash"))
+        };
+        match self.given("root") {
+            None => Ok(Root::File(self.data().parent().unwrap_or(Path::new("")).join("keys").join("root"))),
+            Some("passphrase") => {
+                let file = self.given("root_passphrase_file");
+                Ok(Root::Passphrase(file.map(|file| path("root_passphrase_file", file)).transpose()?))
+            }
+            Some(text) => Ok(Root::File(path("root", text)?)),
+        }
     }
 
     /// The witness file; `None` when not set.
@@ -354,6 +383,15 @@ impl Settings {
     #[must_use]
     pub fn queue_max(&self) -> usize {
         self.number("queue_max").unwrap_or(10_000)
+    }
+
+    /// When the keys are rotated.
+    ///
+    /// # Errors
+    /// Not an hour and a minute.
+    pub fn rotate_at(&self) -> anyhow::Result<TimeOfDay> {
+        TimeOfDay::parse(self.text("rotate_at"))
+            .ok_or_else(|| self.wrong("rotate_at", "an hour and a minute, such as 03:10"))
     }
 
     /// Connections served at the same time.

@@ -3,9 +3,10 @@
 use crate::chance::SystemChance;
 use crate::cli::Ground;
 use crate::clock::SystemClock;
-use crate::config::{Settings, read_text};
+use crate::config::read_text;
 use crate::exit::Failure;
 use crate::promised;
+use crate::root::Asking;
 use anyhow::Context;
 use model::{Clock, Rng};
 use promise::Promise;
@@ -67,12 +68,13 @@ pub fn household_with(promise: Arc<Promise>, clock: Arc<dyn Clock>, rng: Arc<dyn
 /// Where and with what to open, from the settings.
 ///
 /// # Errors
-/// A wrong setting.
-pub fn options(settings: &Settings) -> anyhow::Result<Options> {
+/// A wrong setting, or a passphrase that cannot be had.
+pub fn options(ground: &Ground, asking: Asking) -> anyhow::Result<Options> {
+    let settings = &ground.settings;
     Ok(Options {
         data: settings.data(),
         engine: settings.engine()?,
-        root: settings.root(),
+        root: ground.root(asking)?,
         queue_max: settings.queue_max(),
         witness: settings.witness(),
     })
@@ -93,7 +95,7 @@ pub fn open(ground: &Ground) -> anyhow::Result<(Vault, Written)> {
 /// # Errors
 /// A locked, foreign, damaged or missing data folder; a wrong root key.
 pub fn open_under(ground: &Ground, written: &Written) -> anyhow::Result<Vault> {
-    let options = options(&ground.settings)?;
+    let options = options(ground, Asking::Once)?;
     let vault = Vault::open(&options, household(written.promise.clone()));
     vault.map_err(|error| match error {
         VaultError::Locked { .. } => anyhow::Error::new(error)

@@ -1,5 +1,5 @@
 //! One router out of the rooms' routes, with the limits that hold for all of them, and the program's own routes: alive,
-//! ready, metrics, API description, and for the operator a backup and the search of its own memory. The only
+//! ready, metrics, API description, and for the operator a backup, the search of its own memory and the rotation of keys. The only
 //! file of the program, beside the demonstration's pages, that names axum.
 //!
 //! Requests are traced by route template, never by path: a path could hold a token.
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use vault::census::MemoryNeedle;
-use vault::{Pass, Vault};
+use vault::{Pass, Pending, Rotation, Vault};
 
 /// Longest time for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ async fn readyz(State(own): State<Own>) -> Response {
 }
 
 async fn render(State(own): State<Own>) -> Response {
-    telemetry::note_committer(&own.vault);
+    telemetry::note_vault(&own.vault);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], own.metrics.render()).into_response()
 }
 
@@ -99,6 +99,9 @@ pub struct MemoryKey {
     pub whole: String,
 }
 
+/// How long one answer about a rotation is waited for; then the operator asks again.
+const ROTATE_WAIT: Duration = Duration::from_secs(20);
+
 /// Most keys in one search of memory.
 const MEMORY_KEYS_MAX: usize = 1_000;
 
@@ -110,18 +113,23 @@ struct Operator {
     turn: Mutex<()>,
     /// One backup at a time: each holds a reading of the store.
     backup: Arc<tokio::sync::Mutex<()>>,
+    /// A rotation that was asked for and takes longer than one answer.
+    rotating: tokio::sync::Mutex<Option<Pending<Rotation>>>,
 }
 
-/// What whoever reads the data folder may ask on the console's listener. `POST /backup`: the streams of a backup, in which
-/// everything is ciphertext. `POST /alarms/open`: how many alarms nobody has looked at. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory.
-/// It tells nobody a key: who asks must know its hash already, and show the pass that lies in the data folder.
+/// What whoever reads the data folder may ask of the serving process, on the console's listener: they show the pass that lies
+/// there. `POST /backup`: the streams of a backup, in which everything is ciphertext. `POST /alarms/open`: how many alarms nobody
+/// has looked at. `POST /key/rotate`. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory;
+/// it tells nobody a key, for who asks must know its hash already.
 pub fn operator_routes(vault: Vault, pass: Pass) -> Router {
-    let operator = Arc::new(Operator { vault, pass, turn: Mutex::new(()), backup: Arc::default() });
+    let (turn, backup, rotating) = (Mutex::new(()), Arc::default(), tokio::sync::Mutex::default());
+    let operator = Arc::new(Operator { vault, pass, turn, backup, rotating });
     let is_operator = axum::middleware::from_fn_with_state(operator.clone(), operator_only);
     Router::new()
         .route("/census/memory", post(search_memory))
         .route("/alarms/open", post(open_alarms))
         .route("/backup", post(give_streams))
+        .route("/key/rotate", post(rotate_keys))
         .route_layer(is_operator)
         .with_state(operator)
 }
@@ -211,6 +219,48 @@ async fn operator_only(State(operator): State<Arc<Operator>>, request: Request, 
 
 async fn open_alarms(State(operator): State<Arc<Operator>>) -> Response {
     Json(serde_json::json!({ "open": operator.vault.n_alarms_open() })).into_response()
+}
+
+/// What is asked of a rotation.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Rotate {
+    /// Wait on for the one asked for before; else a new one, which covers everything that was deleted until now.
+    pub goes_on: bool,
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The new version.
+    pub version: u32,
+    /// Rows re-wrapped.
+    pub rewrapped: u64,
+}
+
+/// 200 when it is done; 202 while it goes on: ask again.
+async fn rotate_keys(State(operator): State<Arc<Operator>>, Json(rotate): Json<Rotate>) -> Response {
+    let Ok(mut rotating) = operator.rotating.try_lock() else { return StatusCode::ACCEPTED.into_response() };
+    let pending = match rotating.take().filter(|_| rotate.goes_on) {
+        Some(pending) => Ok(pending),
+        None => operator.vault.rotate(),
+    };
+    let answer = match pending {
+        Ok(mut pending) => match tokio::time::timeout(ROTATE_WAIT, &mut pending).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                *rotating = Some(pending);
+                return StatusCode::ACCEPTED.into_response();
+            }
+        },
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(done) => Json(Rotated { version: done.version, rewrapped: done.n_rows }).into_response(),
+        Err(error) => {
+            let says = format!("{:#}; what is done stays done, ask again", anyhow::Error::new(error));
+            problem(StatusCode::SERVICE_UNAVAILABLE, "not_rotated", &says)
+        }
+    }
 }
 
 async fn search_memory(State(operator): State<Arc<Operator>>, Json(keys): Json<Vec<MemoryKey>>) -> Response {

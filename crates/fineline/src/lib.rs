@@ -25,6 +25,8 @@ pub mod mail;
 pub mod promised;
 pub mod pump;
 pub mod reference;
+pub mod root;
+pub mod rotation;
 pub mod say;
 pub mod serve;
 pub mod telemetry;

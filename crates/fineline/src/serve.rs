@@ -5,6 +5,7 @@ use crate::clock::Stopwatch;
 use crate::http::{Readiness, guarded, operator_routes, own_routes};
 use crate::listener::Door;
 use crate::pump::{Did, Job, Pump};
+use crate::rotation::{TimeOfDay, rotating};
 use crate::{listener, telemetry};
 use anyhow::Context;
 use axum::Router;
@@ -42,12 +43,14 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
-    /// The listener for staff, and for the operator's backup and census of memory.
+    /// The listener for staff, and for the operator with the pass.
     pub console_at: SocketAddr,
     /// How people reach the public listener, without a slash at the end.
     pub base_url: String,
     /// How mail leaves; without it messages wait.
     pub mailer: Option<Mailer>,
+    /// When the keys are rotated.
+    pub rotate_at: TimeOfDay,
     /// Said on every page of the console.
     pub banner: Option<String>,
 }
@@ -84,7 +87,7 @@ impl Assembly {
     /// # Errors
     /// When a room refuses its settings, or the operator's pass cannot be written.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { vault, promise, clock, rng, console_at, base_url, mailer, banner } = parts;
+        let Parts { vault, promise, clock, rng, console_at, base_url, mailer, rotate_at, banner } = parts;
         let live = collect::live::Live::default();
         let collect = Arc::new(collect::State {
             vault: vault.clone(),
@@ -104,7 +107,7 @@ impl Assembly {
             .merge(collect::http::routes(collect))
             .merge(decide::http::routes(decide))
             .merge(portal::routes(portal.clone()));
-        let jobs = jobs(&vault, rng, clock, mailer)?;
+        let jobs = jobs(&vault, rng, clock, mailer, rotate_at)?;
         let operator = operator_routes(vault.clone(), vault.issue_pass(console_at)?);
         // Here the operator's `audit pack` finds the log, wherever the public listener stands.
         let console = console::routes(Arc::new(staff)).merge(operator).merge(portal::log_routes(portal));
@@ -123,9 +126,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     api
 }
 
-fn jobs(vault: &Vault, rng: Arc<dyn Rng>, clock: Arc<dyn Clock>, mailer: Option<Mailer>) -> anyhow::Result<Vec<Job>> {
+fn jobs(
+    vault: &Vault,
+    rng: Arc<dyn Rng>,
+    clock: Arc<dyn Clock>,
+    mailer: Option<Mailer>,
+    rotate_at: TimeOfDay,
+) -> anyhow::Result<Vec<Job>> {
     let (understanding, deciding) = (understanding(vault.clone()), deciding(vault.clone(), rng));
-    let mut jobs = vec![understanding, deciding, sweeping(vault.clone(), clock), witnessing(vault.clone())];
+    let (sweeping, rotating) = (sweeping(vault.clone(), clock.clone()), rotating(vault.clone(), clock, rotate_at));
+    let mut jobs = vec![understanding, deciding, sweeping, rotating, witnessing(vault.clone())];
     match mailer {
         Some(mailer) => jobs.push(delivering(vault.clone(), mailer)?),
         None => tracing::warn!("no `relay` is set: messages wait in the outbox"),

@@ -2,6 +2,7 @@
 //! log ids of artefacts and reasons, and label metrics with words of a fixed list.
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use model::At;
 use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
@@ -16,6 +17,12 @@ pub const METRICS: &[(&str, &str)] = &[
     ("fineline_program_pump_step_seconds", "how long a step of the pump took, by job"),
     ("fineline_program_swept_records_total", "records removed because their date had passed"),
     ("fineline_program_witness_notes_total", "notes for the witness file, by outcome: noted, failed"),
+    ("fineline_program_rotations_total", "nightly rotations of the keys, by outcome: done, failed"),
+    ("fineline_vault_rotation_age_seconds", "time since the keys were last rotated; absent before the first time"),
+    (
+        "fineline_vault_deleted_key_age_seconds",
+        "how long the oldest deleted key has waited for a rotation; above 90000 (25 hours) the promise of an erasure is not kept",
+    ),
     ("fineline_vault_batches_total", "batches written and synced by the committer"),
     (
         "fineline_vault_alarms_open",
@@ -60,8 +67,15 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     handle.clone().ok_or_else(|| anyhow::anyhow!("another metrics recorder is installed in this process"))
 }
 
-/// What the committer counts by itself, as metrics: before each rendering.
-pub fn note_committer(vault: &Vault) {
+/// What the vault knows by itself, as metrics: before each rendering.
+pub fn note_vault(vault: &Vault) {
+    let (rotation, now) = (vault.rotation(), vault.now());
+    let seconds = |since: At| u32::try_from((now.ms() - since.ms()) / 1_000).unwrap_or_default();
+    if let Some(ended_at) = rotation.ended_at {
+        metrics::gauge!("fineline_vault_rotation_age_seconds").set(seconds(ended_at));
+    }
+    let waited = rotation.forgotten_at.map_or(0, seconds);
+    metrics::gauge!("fineline_vault_deleted_key_age_seconds").set(waited);
     metrics::counter!("fineline_vault_batches_total").absolute(vault.n_batches());
     metrics::gauge!("fineline_vault_alarms_open").set(u32::try_from(vault.n_alarms_open()).unwrap_or(u32::MAX));
     for stage in Stage::ALL {

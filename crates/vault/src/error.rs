@@ -66,6 +66,25 @@ pub enum VaultError {
         /// Its mode.
         mode: u32,
     },
+    /// The passphrase does not open this folder. Nothing was written.
+    #[error("the passphrase does not open this data folder; nothing was written")]
+    WrongPassphrase,
+    /// A passphrase is too short.
+    #[error(
+        "a passphrase needs at least {limit} characters; four or five words that nobody would put together are easy to keep"
+    )]
+    ShortPassphrase {
+        /// Characters, at least.
+        limit: usize,
+    },
+    /// The folder was made with another kind of root key.
+    #[error("setting `root` says {set}, but this data folder was made with {wants}: set `root` to that")]
+    RootSource {
+        /// What was set.
+        set: &'static str,
+        /// What the folder was made with.
+        wants: &'static str,
+    },
     /// A stored record cannot be read as what it should be.
     #[error("damaged record in {keyspace}: {what}; run `fineline fsck`")]
     Damaged {

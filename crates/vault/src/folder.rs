@@ -1,14 +1,14 @@
 //! Responsible for the data folder: its layout, its format version, its lock, and the check that the root key is the
 //! right one, made before anything is written.
 //!
-//! `house` (format, id, root check value) · `lock` · `keys/ring` · `tombstones` · `narrowings` ·
-//! `urgent.log` · `head` · `store/` · `pass` (while it is served)
+//! `house` (format, id, root check value, and how a passphrase becomes the root key) · `lock` · `keys/ring` · `tombstones` ·
+//! `narrowings` · `urgent.log` · `head` · `store/` · `pass` (while it is served)
 //!
 //! Deliberately not: what stands in those files. One process holds a folder at a time.
 
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
-use crate::key::{Ring, Root};
+use crate::key::{Ring, Root, RootSource, Stretch};
 use crate::narrowing::Narrowings;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
@@ -31,15 +31,14 @@ const TITLE: &str = "fineline data folder";
 /// A data folder that this process holds.
 pub(crate) struct Folder {
     path: PathBuf,
-    house: HouseId,
-    check: [u8; 32],
+    file: HouseFile,
     /// Held until dropped.
     _lock: File,
 }
 
 impl Folder {
-    /// Makes a data folder with a new house, its key ring and its empty files. The root key file is made when absent.
-    pub(crate) fn create(path: &Path, root_path: &Path, rng: &dyn Rng) -> Result<(Self, Ring), VaultError> {
+    /// Makes a data folder with a new house, its key ring and its empty files. A root key file is made when absent.
+    pub(crate) fn create(path: &Path, source: &RootSource, rng: &dyn Rng) -> Result<(Self, Ring), VaultError> {
         let house_file = path.join("house");
         // A store without its house file is a damaged house, not an empty folder: its key ring must not be replaced.
         if house_file.exists() || path.join("store").exists() {
@@ -48,10 +47,7 @@ impl Folder {
         Disk::make_folder(path)?;
         Disk::make_folder(&path.join("keys"))?;
         let lock = lock(path)?;
-        let root = match root_path.exists() {
-            true => Root::open(root_path)?,
-            false => Root::create(root_path, rng)?,
-        };
+        let (root, stretch) = source.make(rng)?;
         let house = HouseId::from_bytes(rng.bytes());
         let check = root.check_value(&house);
         // Whatever an interrupted attempt left behind belongs to no house.
@@ -63,36 +59,29 @@ impl Folder {
                 _ => {}
             }
         }
-        let folder = Self { path: path.to_path_buf(), house, check, _lock: lock };
+        let file = HouseFile { house, check, stretch };
+        let folder = Self { path: path.to_path_buf(), file, _lock: lock };
         let ring = Ring::create(Some(&folder.ring()), &root, &house, rng)?;
         Tombstones::create(&folder.tombstones())?;
         Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
         UrgentLog::create(&folder.urgent_log())?;
         // The house file is the last: a folder without it is not a house.
-        Disk::create(&house_file, to_text(&house, &check).as_bytes())?;
+        Disk::create(&house_file, folder.file.to_text().as_bytes())?;
         Ok((folder, ring))
     }
 
     /// Opens a data folder: house, format, root key, lock, ring, in that order. Writes nothing.
-    pub(crate) fn open(path: &Path, root_path: &Path) -> Result<(Self, Ring), VaultError> {
-        let (house, check) = read_house(path)?;
-        let root = Root::open(root_path)?;
-        if root.check_value(&house) != check {
-            return Err(VaultError::WrongRoot { path: root_path.to_path_buf() });
-        }
-        let folder = Self { path: path.to_path_buf(), house, check, _lock: lock(path)? };
+    pub(crate) fn open(path: &Path, source: &RootSource) -> Result<(Self, Ring), VaultError> {
+        let (file, root) = open_root(path, source)?;
+        let house = file.house;
+        let folder = Self { path: path.to_path_buf(), file, _lock: lock(path)? };
         let ring = Ring::open(&folder.ring(), &root, &house)?;
         Ok((folder, ring))
     }
 
     /// Makes the folder of a restored house, all but the `house` file, which [`Folder::finish`] writes last: until then
     /// nothing opens it. The folder must be empty or not be there.
-    pub(crate) fn restore(
-        path: &Path,
-        house: HouseId,
-        check: [u8; 32],
-        files: &Restored<'_>,
-    ) -> Result<Self, VaultError> {
+    pub(crate) fn restore(path: &Path, file: HouseFile, files: &Restored<'_>) -> Result<Self, VaultError> {
         if path.exists() && !is_empty(path)? {
             let what = "it is not empty: a restore makes a new data folder".to_owned();
             return Err(VaultError::Backup { path: path.to_path_buf(), what });
@@ -100,7 +89,7 @@ impl Folder {
         Disk::make_folder(path)?;
         Disk::create(&path.join(RESTORING), b"")?;
         Disk::make_folder(&path.join("keys"))?;
-        let folder = Self { path: path.to_path_buf(), house, check, _lock: lock(path)? };
+        let folder = Self { path: path.to_path_buf(), file, _lock: lock(path)? };
         Disk::create(&folder.ring(), files.ring)?;
         Disk::create(&folder.tombstones(), files.tombstones)?;
         Disk::create(&folder.narrowings(), files.narrowings)?;
@@ -110,13 +99,13 @@ impl Folder {
 
     /// From here on the restored folder is a house.
     pub(crate) fn finish(&self) -> Result<(), VaultError> {
-        Disk::create(&self.path.join("house"), to_text(&self.house, &self.check).as_bytes())?;
+        Disk::create(&self.path.join("house"), self.file.to_text().as_bytes())?;
         Disk::remove(&self.path.join(RESTORING))
     }
 
-    /// The root check value.
-    pub(crate) fn check(&self) -> [u8; 32] {
-        self.check
+    /// What stands in its file `house`.
+    pub(crate) fn file(&self) -> &HouseFile {
+        &self.file
     }
 
     /// Where it lies.
@@ -126,7 +115,7 @@ impl Folder {
 
     /// Whose folder this is.
     pub(crate) fn house(&self) -> HouseId {
-        self.house
+        self.file.house
     }
 
     /// The key ring file.
@@ -173,8 +162,32 @@ pub(crate) fn is_empty(path: &Path) -> Result<bool, VaultError> {
     Ok(entries.next().is_none())
 }
 
+/// What stands in the file `house`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HouseFile {
+    pub house: HouseId,
+    pub check: [u8; 32],
+    /// How the passphrase is stretched; `None` = the root key is a file.
+    pub stretch: Option<Stretch>,
+}
+
+/// Whose folder it is and its root key, compared with the check value before anything is opened with it.
+pub(crate) fn open_root(path: &Path, source: &RootSource) -> Result<(HouseFile, Root), VaultError> {
+    let file = read_house_file(path)?;
+    let root = source.open(file.stretch.as_ref())?;
+    match root.check_value(&file.house) == file.check {
+        true => Ok((file, root)),
+        false => Err(source.wrong()),
+    }
+}
+
 /// Which house a folder holds, and the root check value; without locking it (census, `doctor`).
 pub(crate) fn read_house(path: &Path) -> Result<(HouseId, [u8; 32]), VaultError> {
+    read_house_file(path).map(|file| (file.house, file.check))
+}
+
+/// The same with how the root key is had. A line that is not known is another program's: refused.
+pub(crate) fn read_house_file(path: &Path) -> Result<HouseFile, VaultError> {
     let no_house = || match path.join(RESTORING).exists() {
         true => VaultError::HalfRestored { path: path.to_path_buf() },
         false => VaultError::NoHouse { path: path.to_path_buf() },
@@ -192,11 +205,23 @@ pub(crate) fn read_house(path: &Path) -> Result<(HouseId, [u8; 32]), VaultError>
     }
     let house = field("house ").and_then(|house| HouseId::parse(house).ok()).ok_or_else(no_house)?;
     let check = field("root check ").and_then(model::id::from_base32).ok_or_else(no_house)?;
-    Ok((house, check))
+    let stretch = match lines.next() {
+        Some(line) => {
+            let stretch = line.strip_prefix("root from ").and_then(Stretch::from_text);
+            Some(stretch.ok_or_else(no_house)?)
+        }
+        None => None,
+    };
+    Ok(HouseFile { house, check, stretch })
 }
 
-fn to_text(house: &HouseId, check: &[u8; 32]) -> String {
-    format!("{TITLE}\nformat {FORMAT}\nhouse {house}\nroot check {}\n", model::id::base32(check))
+impl HouseFile {
+    fn to_text(&self) -> String {
+        let stretch = self.stretch.as_ref();
+        let stretch = stretch.map_or_else(String::new, |stretch| format!("root from {}\n", stretch.to_text()));
+        let (house, check) = (&self.house, model::id::base32(&self.check));
+        format!("{TITLE}\nformat {FORMAT}\nhouse {house}\nroot check {check}\n{stretch}")
+    }
 }
 
 fn lock(path: &Path) -> Result<File, VaultError> {
@@ -212,6 +237,7 @@ fn lock(path: &Path) -> Result<File, VaultError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::Passphrase;
     use model::chance::Seeded;
     use std::collections::BTreeMap;
 
@@ -230,9 +256,9 @@ mod tests {
         found
     }
 
-    fn house() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    fn house() -> (tempfile::TempDir, PathBuf, RootSource) {
         let temp = tempfile::tempdir().unwrap();
-        let (data, root) = (temp.path().join("data"), temp.path().join("root"));
+        let (data, root) = (temp.path().join("data"), RootSource::File(temp.path().join("root")));
         Folder::create(&data, &root, &Seeded::new(1)).unwrap();
         (temp, data, root)
     }
@@ -261,8 +287,8 @@ mod tests {
         let other = temp.path().join("other");
         Root::create(&other, &Seeded::new(9)).unwrap();
         let before = contents(&data);
-        assert!(matches!(Folder::open(&data, &other), Err(VaultError::WrongRoot { .. })));
-        assert!(Folder::open(&data, &temp.path().join("missing")).is_err());
+        assert!(matches!(Folder::open(&data, &other.clone().into()), Err(VaultError::WrongRoot { .. })));
+        assert!(Folder::open(&data, &temp.path().join("missing").into()).is_err());
         assert_eq!(contents(&data), before);
         Folder::open(&data, &root).unwrap();
     }
@@ -296,5 +322,55 @@ mod tests {
         assert!(matches!(Folder::create(&data, &root, &Seeded::new(3)), Err(VaultError::HouseExists { .. })));
         assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })));
         assert_eq!(contents(&data), before);
+    }
+
+    fn words(text: &str) -> RootSource {
+        RootSource::Passphrase(Passphrase::new(text.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn d14_a_passphrase_opens_its_folder_and_another_one_writes_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let (data, right) = (temp.path().join("data"), words("correct horse battery"));
+        Folder::create(&data, &right, &Seeded::new(1)).unwrap();
+        let before = contents(&data);
+        assert!(matches!(Folder::open(&data, &words("correct horse batter")), Err(VaultError::WrongPassphrase)));
+        let file = RootSource::File(temp.path().join("root"));
+        Folder::create(&temp.path().join("other"), &file, &Seeded::new(2)).unwrap();
+        assert!(matches!(Folder::open(&data, &file), Err(VaultError::RootSource { wants: "a passphrase", .. })));
+        let other = temp.path().join("other");
+        assert!(matches!(Folder::open(&other, &right), Err(VaultError::RootSource { wants: "a key file", .. })));
+        assert_eq!(contents(&data), before);
+        Folder::open(&data, &right).unwrap();
+        for (path, (bytes, _)) in contents(&data) {
+            assert!(!bytes.windows(13).any(|part| part == b"correct horse"), "{}", path.display());
+        }
+        assert_eq!(format!("{right:?}"), "Passphrase");
+    }
+
+    #[test]
+    fn a_line_that_nobody_knows_is_no_house() {
+        let (_temp, data, root) = house();
+        let text = String::from_utf8(Disk::read(&data.join("house")).unwrap().unwrap()).unwrap();
+        let salt = "248h248h248h248h248h248h24";
+        for line in ["root from somewhere".to_owned(), format!("root from argon2id m=1 t=1 p=1 salt={salt}")] {
+            Disk::replace(&data.join("house"), format!("{text}{line}\n").as_bytes()).unwrap();
+            assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })), "{line}");
+        }
+    }
+
+    #[test]
+    fn d14_a_passphrase_has_twelve_characters_and_its_file_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("words");
+        assert!(matches!(Passphrase::new("elf zeichen".into()), Err(VaultError::ShortPassphrase { limit: 12 })));
+        Disk::create(&path, "zwölf zeichen\r\nand a remark".as_bytes()).unwrap();
+        let read = Passphrase::read(&path).unwrap();
+        assert!(read.is_same(&Passphrase::new("zwölf zeichen".into()).unwrap()));
+        assert!(!read.is_same(&Passphrase::new("zwölf Zeichen".into()).unwrap()));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(Passphrase::read(&path), Err(VaultError::RootReadable { mode: 0o640, .. })));
+        assert!(matches!(Passphrase::read(&temp.path().join("none")), Err(VaultError::File { .. })));
     }
 }

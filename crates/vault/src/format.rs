@@ -1215,6 +1215,41 @@ pub(crate) struct RecoveryForm {
     pub sealed: Vec<u8>,
 }
 
+/// Where the rotation of keys stands. Nothing in it is about a person.
+#[derive(Clone, Default, PartialEq, Encode, Decode)]
+pub(crate) struct RotationForm {
+    /// When the last whole one ended.
+    #[n(0)]
+    pub ended_at: Option<i64>,
+    /// The version that the one under way, or the last one, made.
+    #[n(1)]
+    pub version: u32,
+    #[n(2)]
+    pub stage: RotationStage,
+    /// Since when a deleted key waits that the one under way does not cover.
+    #[n(3)]
+    pub forgotten_at: Option<i64>,
+    /// Since when a deleted key waits that the one under way covers.
+    #[n(4)]
+    pub covered_at: Option<i64>,
+}
+
+/// How far a rotation has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub(crate) enum RotationStage {
+    /// None is under way.
+    #[default]
+    #[n(0)]
+    None,
+    /// A version is made, rows are wrapped anew, old versions are destroyed.
+    #[n(1)]
+    Rewrap,
+    /// The old versions are gone and the log says so; the files still have to be rewritten.
+    #[n(2)]
+    Compact,
+}
+
 /// A source key: its blind token and whose.
 #[derive(Clone, PartialEq, Encode, Decode)]
 pub(crate) struct SourceKeyForm {

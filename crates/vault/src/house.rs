@@ -12,8 +12,11 @@ use crate::commit::Values;
 use crate::commit::erase::Leaving;
 use crate::commit::times::{Stage, Times};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
-use crate::folder::Folder;
-use crate::format::{self, AlarmForm, Bytes16, ClassForm, CoreForm, DecisionForm, ReviewForm, SourceKeyForm};
+use crate::failpoint::Failpoints;
+use crate::folder::{Folder, HouseFile};
+use crate::format::{
+    self, AlarmForm, Bytes16, ClassForm, CoreForm, DecisionForm, ReviewForm, RotationForm, SourceKeyForm,
+};
 use crate::key::{DaySecrets, HouseKeys, PersonKey, RecordKey, Ring};
 use crate::narrowing::Narrowings;
 use crate::person::{self, Open, Rows, StoredEvent};
@@ -63,7 +66,10 @@ pub(crate) struct House {
     closed: AtomicBool,
     head: Option<Head>,
     watch: Option<Watch>,
+    /// Where the rotation of keys stands, as the store has it. Changed by the committer alone.
+    rotation: Mutex<RotationForm>,
     pub times: Times,
+    pub failpoints: Failpoints,
     /// What was read and is not yet written down.
     pub unwritten: Unwritten,
     /// What artefacts are used to reading; the committer's own.
@@ -172,6 +178,8 @@ impl House {
             closed: AtomicBool::new(false),
             head: parts.head,
             watch: parts.watch,
+            rotation: Mutex::default(),
+            failpoints: Failpoints::default(),
             folder: parts.folder,
             times: Times::default(),
             unwritten: Unwritten::default(),
@@ -199,9 +207,10 @@ impl House {
         self.household.rng.as_ref()
     }
 
-    /// The root check value; zeros in memory.
-    pub(crate) fn root_check(&self) -> [u8; 32] {
-        self.folder.as_ref().map_or([0; 32], Folder::check)
+    /// What stands in the file `house`; in memory there is none.
+    pub(crate) fn file(&self) -> HouseFile {
+        let in_memory = HouseFile { house: self.id, check: [0; 32], stretch: None };
+        self.folder.as_ref().map_or(in_memory, |folder| folder.file().clone())
     }
 
     /// From here on the folder of a restored house is a house.
@@ -497,10 +506,6 @@ impl House {
         self.days.write().unwrap_or_else(PoisonError::into_inner).destroy_before(class, day, ops)
     }
 
-    pub(crate) fn rewrap_days(&self, ops: &mut Vec<Op>) -> Result<(), VaultError> {
-        self.days.read().unwrap_or_else(PoisonError::into_inner).rewrap(&self.ring, self.rng(), ops)
-    }
-
     pub(crate) fn note_head(&self, chain: &crate::chain::Chain) -> Result<(), VaultError> {
         self.head.as_ref().map_or(Ok(()), |head| head.note(chain))
     }
@@ -508,6 +513,14 @@ impl House {
     /// `None` when no witness is set.
     pub(crate) fn note_witness(&self, due: Due) -> Option<Result<bool, VaultError>> {
         self.watch.as_ref().map(|watch| watch.note(self, due))
+    }
+
+    pub(crate) fn rotation(&self) -> RotationForm {
+        lock(&self.rotation).clone()
+    }
+
+    pub(crate) fn set_rotation(&self, form: RotationForm) {
+        *lock(&self.rotation) = form;
     }
 
     pub(crate) fn witness_state(&self) -> WitnessState {

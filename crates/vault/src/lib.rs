@@ -29,6 +29,7 @@ mod commit;
 mod disk;
 mod engine;
 mod error;
+mod failpoint;
 mod folder;
 mod format;
 pub mod fsck;
@@ -71,12 +72,13 @@ pub mod witness;
 pub use alarm::{Alarm, AlarmKind};
 pub use commit::times::Stage;
 pub use error::VaultError;
+pub use key::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource};
 pub use narrowing::NARROWING_DAYS;
 pub use pass::Pass;
 pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use record::*;
-pub use retention::WHY_DAYS;
+pub use retention::{ROTATED_WITHIN_DAYS, WHY_DAYS};
 pub use set::PermitSet;
 pub use snapshot::Snapshot;
 pub use totals::ImportTotals;
@@ -117,8 +119,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Which engine.
     pub engine: EngineKind,
-    /// Root key file (0600); made by [`Vault::create`] when absent. Default: `keys/root` beside the data.
-    pub root: PathBuf,
+    /// Where the root key comes from.
+    pub root: RootSource,
     /// Commands that may wait for the committer; more are answered with [`VaultError::Busy`].
     pub queue_max: usize,
     /// The witness file, best on a second disk; `None` = nobody remembers elsewhere how far the log reached.
@@ -180,6 +182,15 @@ impl<T> Pending<T> {
                 std::task::Poll::Ready(answer) => return answer,
                 std::task::Poll::Pending => std::thread::park(),
             }
+        }
+    }
+
+    /// The answer, or the error of [`Pending::wait`], when it is there already. Given out once.
+    pub fn try_now(&mut self) -> Option<Result<T, VaultError>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(VaultError::Closed)),
         }
     }
 }
@@ -420,7 +431,8 @@ impl Vault {
         Ok(Pending::ready(answer))
     }
 
-    /// New key-encryption-key version: re-wraps every living person's row, destroys the old version, compacts.
+    /// New key-encryption-key version: re-wraps every living person's row, destroys the old version, compacts. Goes on in
+    /// slices between other commands, and after a crash where it was. Covers everything that was deleted before this call.
     ///
     /// # Errors
     /// [`VaultError`].
@@ -435,6 +447,12 @@ impl Vault {
     /// [`VaultError::Busy`].
     pub fn backup(&self) -> Result<Pending<backup::Source>, VaultError> {
         send(self, Command::Backup)
+    }
+
+    /// When the keys were last rotated, and since when a deleted key waits for the next time.
+    #[must_use]
+    pub fn rotation(&self) -> RotationState {
+        commit::rotation_state(&self.inner.house)
     }
 
     // ── the house ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@
 
 use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
-use crate::commit::{Command, Committer, Values, in_memory};
+use crate::commit::{Command, Committer, Rotations, Values, in_memory, load_rotation};
 use crate::engine::{Engine, EngineSnapshot, Keyspace};
 use crate::folder::Folder;
 use crate::format::{self, ReviewForm, SourceKeyForm};
@@ -100,8 +100,10 @@ impl Vault {
         no_core_dumps();
         let house = Arc::new(House::new(parts));
         let tally = HouseTally::open(&house, &*house.generation().store, chain.number())?;
-        let mut committer = Committer { house: Arc::clone(&house), wheel: Wheel::default(), chain, tally };
         load_house(&house)?;
+        load_rotation(&house, chain.number() > 0)?;
+        let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
+        let mut committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations };
         load_people(&house, &mut committer.wheel)?;
         house.replay()?;
         committer.settle()?;

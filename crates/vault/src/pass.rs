@@ -92,7 +92,7 @@ mod tests {
         let options = Options {
             data: data.clone(),
             engine: crate::EngineKind::Redb,
-            root: folder.path().join("root"),
+            root: folder.path().join("root").into(),
             queue_max: 9,
             witness: None,
         };

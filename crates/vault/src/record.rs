@@ -695,8 +695,21 @@ pub struct ErasureAnswer {
 pub struct Rotation {
     /// The new version.
     pub version: u32,
-    /// Rows re-wrapped.
+    /// Wrapped keys that are under it now: of persons, of days, and those that wait with the recovery key.
     pub n_rows: u64,
+}
+
+/// Where the rotation of keys stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationState {
+    /// The version that wraps now.
+    pub version: u32,
+    /// When the last whole rotation ended; `None` = there was none yet.
+    pub ended_at: Option<At>,
+    /// Since when the oldest deleted key waits for a rotation to make it unrecoverable; `None` = none waits.
+    pub forgotten_at: Option<At>,
+    /// One has begun and not ended.
+    pub is_under_way: bool,
 }
 
 /// What a sweep removed.

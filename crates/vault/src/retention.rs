@@ -26,6 +26,10 @@ pub(crate) const UNDO_DAYS: i32 = 7;
 /// How long the why of a message opens from its link and for the company's servers, in days.
 pub const WHY_DAYS: i32 = 30;
 
+/// Within how many days after a key was deleted the keys are rotated, so that no copy of it opens any more. The program
+/// that serves rotates every night in which a deleted key waits.
+pub const ROTATED_WITHIN_DAYS: i32 = 1;
+
 /// The retention of an event.
 pub(crate) fn of_event<'p>(promise: &'p Promise, name: &EventName) -> Option<&'p Retention> {
     promise.events.get(name).map(|plan| &plan.retention)

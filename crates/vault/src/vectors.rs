@@ -6,8 +6,9 @@
 use crate::chain::{Chain, proof_of};
 use crate::disk::Disk;
 use crate::engine::{self, Op};
+use crate::folder::Folder;
 use crate::key::recovery::{RecoveryKey, seal_to};
-use crate::key::{DaySecrets, HouseKeys, PersonKey, Ring, Root, Secret, Signer, derive};
+use crate::key::{DaySecrets, HouseKeys, Passphrase, PersonKey, Ring, Root, RootSource, Secret, Signer, derive};
 use crate::log::{Checkpoint, LogLeaf};
 use crate::narrowing::{Narrowings, Reach, Taken, What};
 use crate::receipt::{self, Inclusion, KeyTrust};
@@ -71,7 +72,7 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 13] = [
+const VECTORS: [(&str, Check, Write); 14] = [
     ("envelope-1.json", check_envelope, write_envelope),
     ("envelope-2.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
@@ -85,6 +86,7 @@ const VECTORS: [(&str, Check, Write); 13] = [
     ("witness-1.json", check_witness, write_witness),
     ("backup-1.json", check_backup, write_backup),
     ("narrowings-1.json", check_narrowings, write_narrowings),
+    ("house-passphrase-1.json", check_house_file, write_house_file),
 ];
 
 #[test]
@@ -106,6 +108,7 @@ fn every_published_vector_opens() {
         "witness",
         "backup",
         "narrowings",
+        "house",
     ];
     for file in files.filter(|file| ours.iter().any(|name| file.starts_with(&format!("{name}-")))) {
         assert!(VECTORS.iter().any(|(name, ..)| *name == file), "{file} is opened by no test");
@@ -376,6 +379,29 @@ fn check_witness(value: &Value) {
     assert_eq!(said, [(50, 3, None), (42, 5, Some(50))]);
     assert!(seen.iter().all(|seen| (seen.tombstone_epoch, seen.tombstone_mac) == (2, [4; 32])));
     assert!(seen.iter().all(|seen| seen.at == At::from_ms(1_790_000_000_123)));
+}
+
+fn write_house_file() -> Value {
+    let (folder, words) = (tempfile::tempdir().unwrap(), "four words nobody joins");
+    let source = RootSource::Passphrase(Passphrase::new(words.to_owned()).unwrap());
+    let (made, _) = Folder::create(&folder.path().join("data"), &source, &Seeded::new(8)).unwrap();
+    let read = |name: &str| Disk::read(&folder.path().join("data").join(name)).unwrap().unwrap();
+    json!({ "about": "lines: title, format, house, root check (HMAC of the root key), and with a passphrase how argon2id \
+            (version 0x13, 32 bytes) makes the root key of it: KiB, passes, lanes, salt in base32", "passphrase": words,
+            "house": hex(made.house().as_bytes()), "file": String::from_utf8(read("house")).unwrap(),
+            "ring": hex(read("keys/ring")), "versions": [1] })
+}
+
+fn check_house_file(value: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    Disk::create(&folder.path().join("house"), value["file"].as_str().unwrap().as_bytes()).unwrap();
+    let words = value["passphrase"].as_str().unwrap().to_owned();
+    let source = RootSource::Passphrase(Passphrase::new(words).unwrap());
+    let (file, root) = folder::open_root(folder.path(), &source).unwrap();
+    let house = file.house;
+    assert_eq!(house.as_bytes().to_vec(), bytes(&value["house"]));
+    let ring = Ring::from_file(&bytes(&value["ring"]), &root, &house, None).unwrap();
+    assert_eq!(json!(ring.versions()), value["versions"]);
 }
 
 #[test]

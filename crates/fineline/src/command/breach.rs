@@ -10,6 +10,7 @@ use crate::command::census::copy_folder;
 use crate::config::{open, read_text};
 use crate::exit::{Exit, Failure};
 use crate::house;
+use crate::root::{Asking, Root};
 use anyhow::Context;
 use model::{At, Class, FactName, Kind, ProfileId, Value};
 use promise::{Artefact, ArtefactKind, RefusalReason};
@@ -129,13 +130,17 @@ fn parse(text: &str) -> anyhow::Result<Theft> {
 /// Finds out whose rows lie in what was stolen, and whether the keys were with them.
 fn look(ground: &Ground, snapshot: &Snapshot, path: &Path, theft: &mut Theft, found: &mut Found) -> anyhow::Result<()> {
     anyhow::ensure!(path.exists(), "there is no {}", path.display());
-    let (data, root) = (ground.settings.data(), ground.settings.root());
-    let mut census = Census::begin(&data, &root, &[path.to_path_buf()])?;
+    let root = ground.root(Asking::Once)?;
+    let mut census = Census::begin(&ground.settings.data(), &root, &[path.to_path_buf()])?;
     found.rings.extend(census.rings());
-    let mut own_root = Vec::new();
-    open(&root)?.take(ROOT_BYTES_MAX).read_to_end(&mut own_root).context("reading the root key")?;
-    let needle = Needle::new("root key", own_root.trim_ascii());
-    found.has_root |= search(&[path.to_path_buf()], needle.as_slice())?.n_findings > 0;
+    // A passphrase that is typed stands in no file.
+    if let Root::File(file) | Root::Passphrase(Some(file)) = ground.settings.root()? {
+        let mut own_root = Vec::new();
+        open(&file)?.take(ROOT_BYTES_MAX).read_to_end(&mut own_root).context("reading the root key")?;
+        let first_line = own_root.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let needle = Needle::new("root key", first_line.trim_ascii());
+        found.has_root |= search(&[path.to_path_buf()], needle.as_slice())?.n_findings > 0;
+    }
     let before = theft.people.len();
     let store = path.join("store");
     if store.is_dir() {

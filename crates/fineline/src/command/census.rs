@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::house;
 use crate::http::{MemoryKey, hex};
 use crate::loopback::Loopback;
+use crate::root::Asking;
 use anyhow::Context;
 use model::{FactName, ProfileId, Rng, Value};
 use promise::{Artefact, ArtefactKind};
@@ -215,7 +216,7 @@ struct Opened {
 fn begin(ground: &Ground, also: &[PathBuf]) -> anyhow::Result<Opened> {
     let data = ground.settings.data();
     let folders: Vec<PathBuf> = std::iter::once(data.clone()).chain(also.iter().cloned()).collect();
-    let mut census = Census::begin(&data, &ground.settings.root(), &folders)?;
+    let mut census = Census::begin(&data, &ground.root(Asking::Once)?, &folders)?;
     let copy = tempfile::tempdir().context("making a temporary folder")?;
     copy_folder(&data.join("store"), copy.path()).context("copying the store")?;
     census.read_store(ground.settings.engine()?, copy.path())?;

@@ -6,13 +6,14 @@ use crate::clock::SystemClock;
 use crate::exit::Exit;
 use crate::house;
 use crate::loopback::Loopback;
+use crate::root::{Asking, Root};
 use anyhow::Context;
 use deliver::dkim::Signer;
 use model::{At, Clock};
 use serde::Serialize;
 use std::path::Path;
 use vault::witness::WitnessState;
-use vault::{Pass, Vault, VaultError};
+use vault::{Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
 
 /// Free room below which it is time to act, in bytes.
 const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
@@ -53,7 +54,7 @@ pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         clock(SystemClock.now()),
         promise_file(ground),
         disk(&ground.settings.data()),
-        root(&ground.settings.root()),
+        root(ground),
         relay(ground),
     ];
     findings.extend(folder(ground));
@@ -112,14 +113,41 @@ fn as_gib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1u32 << 30)
 }
 
-fn root(path: &Path) -> Finding {
-    use std::os::unix::fs::PermissionsExt;
-    let Ok(stat) = path.metadata() else {
-        return finding("root key", Health::Broken, format!("there is no {}; run `fineline init`", path.display()));
+fn root(ground: &Ground) -> Finding {
+    match ground.settings.root() {
+        Ok(root) => root_key(&root, &ground.settings.data()),
+        Err(error) => finding("root key", Health::Broken, error.to_string()),
+    }
+}
+
+/// Whether the root key can be had, by its owner alone, and lies apart from what it opens.
+fn root_key(root: &Root, data: &Path) -> Finding {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let path = match (root.away(), root) {
+        (Some(why), _) => {
+            return finding("root key", Health::Broken, format!("{why}; run `fineline init`, or bring it back"));
+        }
+        (None, Root::Passphrase(None)) => return finding("root key", Health::Fine, root.to_string()),
+        (None, Root::File(path) | Root::Passphrase(Some(path))) => path,
     };
-    match stat.permissions().mode() & 0o777 {
-        mode if mode & 0o077 == 0 => finding("root key", Health::Fine, format!("{} is yours alone", path.display())),
-        mode => finding("root key", Health::Broken, format!("{} has mode {mode:o}; run chmod 600", path.display())),
+    let Ok(stat) = path.metadata() else {
+        return finding("root key", Health::Broken, format!("{root} cannot be looked at"));
+    };
+    let mode = stat.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return finding("root key", Health::Broken, format!("{} has mode {mode:o}; run chmod 600", path.display()));
+    }
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real(path).starts_with(real(data)) {
+        let says = format!("{root} lies in the data folder: who copies the one has the other");
+        return finding("root key", Health::Look, says);
+    }
+    match data.metadata() {
+        Ok(data) if data.dev() == stat.dev() => {
+            let says = format!("{root} is yours alone, and on the same disk as the data: who takes the disk has both");
+            finding("root key", Health::Look, says)
+        }
+        _ => finding("root key", Health::Fine, format!("{root} is yours alone")),
     }
 }
 
@@ -128,7 +156,7 @@ fn folder(ground: &Ground) -> Vec<Finding> {
     let Ok(written) = house::promise(ground) else {
         return vec![finding("data", Health::Look, "not opened, because the promise file is refused")];
     };
-    let opened = house::options(&ground.settings)
+    let opened = house::options(ground, Asking::Once)
         .and_then(|options| Ok(Vault::open(&options, house::household(written.promise))?));
     let vault = match opened {
         Ok(vault) => vault,
@@ -150,6 +178,7 @@ fn folder(ground: &Ground) -> Vec<Finding> {
     let mut findings = signature(ground, &vault);
     findings.extend(witness(ground, &vault));
     findings.push(alarms(vault.n_alarms_open()));
+    findings.push(rotation(&vault.rotation(), vault.now()));
     let house = vault.house();
     findings.push(match vault.close() {
         Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
@@ -214,6 +243,25 @@ fn asked_alarms(data: &Path) -> Finding {
     }
 }
 
+/// Whether a deleted key has waited longer than people were told. Nobody rotates while nobody serves.
+fn rotation(state: &RotationState, now: At) -> Finding {
+    let Some(since) = state.forgotten_at else {
+        let last = state.ended_at.map_or_else(|| "never yet".to_owned(), |at| format!("last at {at}"));
+        return finding("rotation", Health::Fine, format!("no deleted key waits; rotated {last}"));
+    };
+    let says = format!("keys deleted since {since} wait for a rotation");
+    match since.plus_days(ROTATED_WITHIN_DAYS) < now || since > now {
+        true => finding(
+            "rotation",
+            Health::Broken,
+            format!(
+                "{says}, longer than the {ROTATED_WITHIN_DAYS} day that people were told: run `fineline key rotate`"
+            ),
+        ),
+        false => finding("rotation", Health::Fine, format!("{says} in the coming night")),
+    }
+}
+
 /// The DNS records of the signing keys: without them receivers take our mail for somebody else's.
 fn signature(ground: &Ground, vault: &Vault) -> Vec<Finding> {
     let domain = ground.settings.given("mail_from").and_then(|from| from.rsplit_once('@')).map(|(_, domain)| domain);
@@ -250,15 +298,31 @@ mod tests {
     }
 
     #[test]
-    fn a_root_key_that_others_can_read_is_found() {
+    fn d10_a_deleted_key_that_waits_longer_than_was_promised_is_red() {
+        let deleted = At::parse("2026-11-23T12:00:00Z").unwrap();
+        let state = RotationState { version: 1, ended_at: None, forgotten_at: Some(deleted), is_under_way: false };
+        assert_eq!(rotation(&state, deleted.plus_days(1)).health, Health::Fine);
+        assert_eq!(rotation(&state, deleted.plus_days(1).plus_ms(1)).health, Health::Broken);
+        assert_eq!(rotation(&RotationState { forgotten_at: None, ..state }, deleted.plus_days(9)).health, Health::Fine);
+    }
+
+    #[test]
+    fn a_root_key_that_others_can_read_or_that_lies_with_the_data_is_found() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("root");
-        assert_eq!(root(&path).health, Health::Broken);
+        let look = |data: &Path| root_key(&Root::File(path.clone()), data);
+        let elsewhere = Path::new("/proc/self");
+        assert_eq!(look(elsewhere).health, Health::Broken);
         crate::config::write_new(&path, "00").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(root(&path).health, Health::Broken);
+        assert_eq!(look(elsewhere).health, Health::Broken);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(root(&path).health, Health::Fine);
+        assert_eq!(look(elsewhere).health, Health::Fine);
+        assert!(look(folder.path()).says.contains("in the data folder"));
+        let beside = tempfile::tempdir_in(folder.path()).unwrap();
+        assert!(look(beside.path()).says.contains("same disk"));
+        let words = root_key(&Root::Passphrase(Some(path.clone())), elsewhere);
+        assert!(words.health == Health::Fine && words.says.contains("passphrase"), "{words:?}");
     }
 }

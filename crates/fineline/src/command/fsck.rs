@@ -4,6 +4,7 @@
 use crate::cli::Ground;
 use crate::exit::Exit;
 use crate::house;
+use crate::root::Asking;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use vault::fsck::{Told, fsck};
 use vault::{VaultError, fsck};
@@ -18,7 +19,7 @@ pub struct Args {}
 /// A house that is being served, another root key, another version. What is wrong inside is a finding, not an error.
 pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let written = house::promise(ground)?;
-    let options = house::options(&ground.settings)?;
+    let options = house::options(ground, Asking::Once)?;
     let watched = ground.say.is_watched() && !ground.say.is_json();
     let bar = watched.then(|| ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
     // A closed pipe is not an error; another failure of stdout is told at the end.

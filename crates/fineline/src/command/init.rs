@@ -5,6 +5,7 @@ use crate::clock::SystemClock;
 use crate::config::write_new;
 use crate::exit::Exit;
 use crate::house;
+use crate::root::Asking;
 use model::Clock;
 use vault::{Vault, VaultError};
 
@@ -32,12 +33,13 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let written = house::promise(ground)?;
     let mut made = None;
     if !args.promise_only {
-        let options = house::options(&ground.settings)?;
+        let root = ground.settings.root()?;
+        let options = house::options(ground, Asking::Twice)?;
         match Vault::create(&options, &house::household(written.promise)) {
             Ok(id) => {
                 made = Some(id.to_string());
-                ground.say.talk(format!("made {} and its root key {}", options.data.display(), options.root.display()));
-                ground.say.talk("Keep a copy of the root key elsewhere: without it nobody can read the data, nor you.");
+                ground.say.talk(format!("made {}; its root key is {root}", options.data.display()));
+                ground.say.talk("Keep a copy of it elsewhere: without it nobody can read the data, nor you.");
             }
             Err(VaultError::HouseExists { path }) => {
                 ground.say.talk(format!("{} holds a house already: left as it is", path.display()));

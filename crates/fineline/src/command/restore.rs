@@ -4,6 +4,7 @@
 use crate::cli::Ground;
 use crate::exit::Exit;
 use crate::house;
+use crate::root::Asking;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use vault::backup::{Beside, Drilled, Plan, Restored, Shelf, drill, restore};
@@ -49,7 +50,7 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         beside: Beside { tombstones: args.tombstones.clone(), narrowings },
         n_witnessed: args.erasures_seen,
         witness: ground.settings.witness(),
-        root: ground.settings.root(),
+        root: ground.root(Asking::Once)?,
         into: ground.settings.data(),
         engine: ground.settings.engine()?,
     };

@@ -9,6 +9,7 @@ use crate::chance::SystemChance;
 use crate::clock::{Stopwatch, SystemClock};
 use crate::command::apply;
 use crate::loopback::Loopback;
+use crate::rotation::TimeOfDay;
 use crate::say::Say;
 use crate::serve::{self, Assembly, Parts};
 use crate::{house, listener, promised};
@@ -135,6 +136,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
         console_at: console.local_addr()?,
         base_url: base.clone(),
         mailer: Some(mailer),
+        rotate_at: TimeOfDay::NIGHT,
         banner: Some(format!(
             "This is a demonstration: everybody in it is made up, and staff “{STAFF}” reviewed and started everything."
         )),
@@ -278,7 +280,7 @@ fn house_for(
         let options = Options {
             data: folder.join(format!("data-{number}")),
             engine: EngineKind::Fjall,
-            root: folder.join(format!("keys-{number}")).join("root"),
+            root: folder.join(format!("keys-{number}")).join("root").into(),
             queue_max: QUEUE_MAX,
             witness: None,
         };

@@ -100,7 +100,7 @@ fn a_second_process_is_refused_while_the_house_is_open() {
     let options = vault::Options {
         data: desk.path("data"),
         engine: vault::EngineKind::Fjall,
-        root: desk.path("keys/root"),
+        root: desk.path("keys/root").into(),
         queue_max: 10,
         witness: None,
     };
@@ -184,7 +184,7 @@ fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
     let options = vault::Options {
         data: desk.path("data"),
         engine: vault::EngineKind::Fjall,
-        root: desk.path("keys/root"),
+        root: desk.path("keys/root").into(),
         queue_max: 10,
         witness: None,
     };

@@ -84,7 +84,7 @@ fn stored_orders(desk: &Desk) -> BTreeSet<String> {
     let options = Options {
         data: desk.path("data"),
         engine: EngineKind::Fjall,
-        root: desk.path("keys/root"),
+        root: desk.path("keys/root").into(),
         queue_max: 10,
         witness: None,
     };

@@ -129,6 +129,7 @@ impl House {
             console_at: staff.local_addr().unwrap(),
             base_url: base.clone(),
             mailer: Some(mailer),
+            rotate_at: fineline::rotation::TimeOfDay::NIGHT,
             banner: None,
         })
         .unwrap();
@@ -362,8 +363,13 @@ fn open_vault(engine: EngineKind, folder: &Path, promise: &Arc<Promise>, clock: 
     if engine == EngineKind::Memory {
         return Vault::in_memory(household).unwrap();
     }
-    let options =
-        Options { data: folder.join("data"), engine, root: folder.join("keys/root"), queue_max: 10_000, witness: None };
+    let options = Options {
+        data: folder.join("data"),
+        engine,
+        root: folder.join("keys/root").into(),
+        queue_max: 10_000,
+        witness: None,
+    };
     Vault::create(&options, &household).unwrap();
     Vault::open(&options, household).unwrap()
 }

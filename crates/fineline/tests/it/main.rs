@@ -15,6 +15,8 @@ mod durable;
 mod forgetting;
 mod history;
 mod house;
+mod keys;
+#[cfg(test)]
 mod log;
 mod program;
 mod reference;

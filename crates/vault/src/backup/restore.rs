@@ -13,14 +13,14 @@ use super::opening::{Opened, open_all};
 use super::shelf::{Beside, Shelf};
 use super::stream::{Change, Head, Kind, StreamReader};
 use crate::campaign::{CampaignState, State as CampaignDoes};
-use crate::commit::Committer;
 use crate::commit::erase::{Leaving, OWN};
+use crate::commit::{Committer, Rotations, load_rotation};
 use crate::disk::{Disk, file_error};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
-use crate::folder::{self, Folder};
+use crate::folder::{self, Folder, HouseFile};
 use crate::format::{self, LedgerForm, LeftForm, OutboxForm};
 use crate::house::House;
-use crate::key::{HouseKeys, Ring, Root};
+use crate::key::{HouseKeys, Ring, Root, RootSource};
 use crate::narrowing::{Later, Taken, What};
 use crate::open::{load_house, parts};
 use crate::person::Open;
@@ -59,8 +59,8 @@ pub struct Plan {
     pub n_witnessed: Option<u64>,
     /// The witness, when it can be reached: a tombstone file that is not what it saw is refused, and the step back is noted.
     pub witness: Option<PathBuf>,
-    /// The root key file.
-    pub root: PathBuf,
+    /// Where the root key comes from.
+    pub root: RootSource,
     /// The new data folder; must be empty or not be there.
     pub into: PathBuf,
     /// Its engine.
@@ -161,6 +161,8 @@ struct Ready {
     keys_path: PathBuf,
     head: Head,
     keys_head: Head,
+    file: HouseFile,
+    root: Root,
     ring: Vec<u8>,
     tombstones: Vec<u8>,
     narrowings: Vec<u8>,
@@ -181,9 +183,11 @@ impl Ready {
         let mut reader = keys_reader(&keys_path)?;
         let (keys_head, ring_bytes) = (reader.head.clone(), reader.ring.clone());
         let house = keys_head.house();
-        let root = Root::open(&plan.root)?;
-        if keys_head.kind != Kind::Keys || root.check_value(&house) != keys_head.root_check() {
-            return Err(VaultError::WrongRoot { path: plan.root.clone() });
+        let file = keys_head.house_file().filter(|_| keys_head.kind == Kind::Keys);
+        let file = file.ok_or_else(|| unusable(&keys_path, "it is no key stream that this program knows"))?;
+        let root = plan.root.open(file.stretch.as_ref())?;
+        if root.check_value(&house) != file.check {
+            return Err(plan.root.wrong());
         }
         let ring_bytes = ring_bytes.ok_or_else(|| unusable(&keys_path, "it holds no key ring"))?;
         let keys = Arc::new(Ring::from_file(&ring_bytes, &root, &house, None)?.house_keys()?);
@@ -203,7 +207,7 @@ impl Ready {
         }
         let tombstones = check_tombstones(plan, &keys, [&head, &keys_head])?;
         let (narrowings, later) = check_narrowings(plan, &keys, &head, &keys_head)?;
-        Ok(Self { chain, keys_path, head, keys_head, ring: ring_bytes, tombstones, narrowings, later })
+        Ok(Self { chain, keys_path, head, keys_head, file, root, ring: ring_bytes, tombstones, narrowings, later })
     }
 
     fn keys_are_newer(&self) -> bool {
@@ -214,10 +218,10 @@ impl Ready {
     fn load(&self, plan: &Plan, household: Household) -> Result<Loaded, VaultError> {
         let files = folder::Restored { ring: &self.ring, tombstones: &self.tombstones, narrowings: &self.narrowings };
         let house = self.head.house();
-        let folder = Folder::restore(&plan.into, house, self.head.root_check(), &files)?;
+        let folder = Folder::restore(&plan.into, self.file.clone(), &files)?;
         let engine = engine::open(plan.engine, &folder.store())?;
         let Written { n_rows, left } = self.write_rows(engine.as_ref())?;
-        let ring = Ring::open(&folder.ring(), &Root::open(&plan.root)?, &house)?;
+        let ring = Ring::open(&folder.ring(), &self.root, &house)?;
         let (parts, chain) = parts(folder, ring, engine, household)?;
         if (chain.number(), chain.root()) != (self.head.batch, self.head.log_root()) {
             let newest = self.chain.last().cloned().unwrap_or_default();
@@ -225,12 +229,14 @@ impl Ready {
         }
         let house = Arc::new(House::new(parts));
         load_house(&house)?;
+        load_rotation(&house, true)?;
         let mut tally = HouseTally::open(&house, &*house.generation().store, chain.number())?;
         for (key, [before, after]) in &left {
             let (before, after) = (before.as_deref(), after.as_deref());
             tally.count(&house.marker, &tally::Change { keyspace: Keyspace::House, key, before, after });
         }
-        let committer = Committer { house: Arc::clone(&house), wheel: Wheel::default(), chain, tally };
+        let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
+        let committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations };
         Ok(Loaded { house, committer, n_rows })
     }
 

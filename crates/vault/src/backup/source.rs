@@ -27,7 +27,7 @@ pub struct Source {
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Source({} at batch {})", self.facts.house, self.facts.batch)
+        write!(f, "Source({} at batch {})", self.facts.house.house, self.facts.batch)
     }
 }
 
@@ -37,13 +37,12 @@ impl Committer {
         let house = &self.house;
         let store = Arc::clone(&house.generation().store);
         let facts = Facts {
-            house: house.id,
+            house: house.file(),
             batch: self.chain.number(),
             log_root: self.chain.root(),
             tombstones: tombstone::noted(&*store)?,
             narrowings: narrowing::noted(&*store)?,
             at: house.now(),
-            root_check: house.root_check(),
         };
         Ok(Source { facts, ring: house.ring.sealed(house.rng())?, store, keys: Arc::clone(&house.keys) })
     }
@@ -53,7 +52,7 @@ impl Source {
     /// Whose streams these are.
     #[must_use]
     pub fn house(&self) -> HouseId {
-        self.facts.house
+        self.facts.house.house
     }
 
     /// The newest batch in them.

@@ -12,8 +12,9 @@
 use super::frame::{FrameReader, FrameWriter};
 use crate::VaultError;
 use crate::engine::Keyspace;
+use crate::folder::HouseFile;
 use crate::format::{self, Bytes16, Bytes32};
-use crate::key::Signer;
+use crate::key::{Signer, Stretch};
 use crate::log::Hash;
 use crate::narrowing::Reach;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -64,17 +65,19 @@ pub(super) struct Head {
     at: i64,
     #[n(7)]
     root_check: Bytes32,
+    /// How a passphrase becomes the root key, as it stands in the file `house`.
+    #[n(8)]
+    stretch: Option<String>,
 }
 
 /// What a head is made from.
 pub(super) struct Facts {
-    pub house: HouseId,
+    pub house: HouseFile,
     pub batch: u64,
     pub log_root: Hash,
     pub tombstones: Reach,
     pub narrowings: Reach,
     pub at: At,
-    pub root_check: [u8; 32],
 }
 
 impl Head {
@@ -82,13 +85,14 @@ impl Head {
         let reach = |reach: Reach| (reach.epoch, reach.mac.into());
         Self {
             kind,
-            house: (*facts.house.as_bytes()).into(),
+            house: (*facts.house.house.as_bytes()).into(),
             batch: facts.batch,
             log_root: facts.log_root.into(),
             tombstones: reach(facts.tombstones),
             narrowings: reach(facts.narrowings),
             at: facts.at.ms(),
-            root_check: facts.root_check.into(),
+            root_check: facts.house.check.into(),
+            stretch: facts.house.stretch.as_ref().map(Stretch::to_text),
         }
     }
 
@@ -112,8 +116,13 @@ impl Head {
         At::from_ms(self.at)
     }
 
-    pub(super) fn root_check(&self) -> [u8; 32] {
-        *self.root_check
+    /// What the file `house` says; `None` when the root key comes from something that this program does not know.
+    pub(super) fn house_file(&self) -> Option<HouseFile> {
+        let stretch = match &self.stretch {
+            Some(text) => Some(Stretch::from_text(text)?),
+            None => None,
+        };
+        Some(HouseFile { house: self.house(), check: *self.root_check, stretch })
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::disk::Disk;
 use crate::key::{Secret, Signer};
 use crate::record::{ConsentChange, Identifier, IdentifierKind, Subject};
-use crate::{EngineKind, Household, NoProjection, Options, Vault, VaultError};
+use crate::{EngineKind, Household, NoProjection, Options, Passphrase, RootSource, Vault, VaultError};
 use model::chance::Seeded;
 use model::time::ManualClock;
 use model::{At, ConsentStatus, Method, PurposeName, Words};
@@ -63,6 +63,10 @@ fn a_frame_that_is_cut_changed_doubled_swapped_or_foreign_is_named() {
 
 /// A backup of a small house, and how to restore it.
 fn backed_up(folder: &Path) -> (Plan, Household) {
+    backed_up_under(folder, folder.join("root").into())
+}
+
+fn backed_up_under(folder: &Path, root: RootSource) -> (Plan, Household) {
     let path = |name: &str| folder.join(name);
     let household = Household {
         promise: Arc::new(promise::parse("shop.toml", promise::fixture::SHOP).unwrap()),
@@ -71,7 +75,7 @@ fn backed_up(folder: &Path) -> (Plan, Household) {
         projection: Arc::new(NoProjection),
     };
     let options =
-        Options { data: path("data"), engine: EngineKind::Redb, root: path("root"), queue_max: 100, witness: None };
+        Options { data: path("data"), engine: EngineKind::Redb, root: root.clone(), queue_max: 100, witness: None };
     Vault::create(&options, &household).unwrap();
     let vault = Vault::open(&options, household.clone()).unwrap();
     vault.put_house_record("a", Some(vec![1])).unwrap().wait().unwrap();
@@ -85,7 +89,7 @@ fn backed_up(folder: &Path) -> (Plan, Household) {
         beside: Beside::of(&path("backup")),
         n_witnessed: None,
         witness: None,
-        root: path("root"),
+        root,
         into: path("new"),
         engine: EngineKind::Redb,
     };
@@ -119,6 +123,20 @@ fn c22_rows_that_the_house_did_not_sign_are_refused_whoever_made_the_checks() {
     }
     Disk::replace(&path, &bytes).unwrap();
     restore(&plan, household).unwrap();
+}
+
+#[test]
+fn d14_a_house_under_a_passphrase_is_restored_with_it_and_with_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let under = |words: &str| RootSource::Passphrase(Passphrase::new(words.to_owned()).unwrap());
+    let (plan, household) = backed_up_under(folder.path(), under("four words nobody joins"));
+    let with = |root| restore(&Plan { root, ..plan.clone() }, household.clone());
+    assert!(matches!(with(under("four words nobody knows")), Err(VaultError::WrongPassphrase)));
+    assert!(matches!(with(folder.path().join("root").into()), Err(VaultError::RootSource { .. })));
+    assert!(!plan.into.exists(), "nothing was written");
+    restore(&plan, household.clone()).unwrap();
+    let options = Options { data: plan.into, engine: EngineKind::Redb, root: plan.root, queue_max: 100, witness: None };
+    assert_eq!(Vault::open(&options, household).unwrap().snapshot().house_record("a").unwrap(), Some(vec![1]));
 }
 
 #[test]

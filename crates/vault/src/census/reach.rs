@@ -9,7 +9,7 @@ use super::needle::Needle;
 use super::walk::{Unread, capture};
 use crate::engine::{self, Engine, EngineSnapshot, Keyspace};
 use crate::key::ring::{FILE_BYTES_MAX as RING_BYTES_MAX, MAGIC as RING_MAGIC};
-use crate::key::{DaySecrets, HouseKeys, KEY_BYTES, PersonKey, RecordKey, Ring, Root, Secret, person};
+use crate::key::{DaySecrets, HouseKeys, KEY_BYTES, PersonKey, RecordKey, Ring, Root, RootSource, Secret, person};
 use crate::seal::{self, Place, RecordKind};
 use crate::{EngineKind, VaultError, folder};
 use model::{HouseId, ProfileId};
@@ -154,9 +154,9 @@ impl Census {
     ///
     /// # Errors
     /// [`VaultError::NoHouse`] when `data` is not a data folder.
-    pub fn begin(data: &Path, root: &Path, folders: &[PathBuf]) -> Result<Self, VaultError> {
-        let (house, check) = folder::read_house(data)?;
-        let root = Root::open(root).ok().filter(|root| root.check_value(&house) == check);
+    pub fn begin(data: &Path, root: &RootSource, folders: &[PathBuf]) -> Result<Self, VaultError> {
+        let house = folder::read_house(data)?.0;
+        let root = folder::open_root(data, root).ok().map(|(_, root)| root);
         let (captured, unread) = capture(folders, RING_MAGIC, RING_BYTES_MAX)?;
         let (rings, house_keys, held) = (Vec::new(), Vec::new(), Vec::new());
         let mut census = Self { house, root, rings, house_keys, held, store: None, unread };

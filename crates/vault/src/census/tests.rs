@@ -225,7 +225,7 @@ struct House {
 impl House {
     fn new(kind: EngineKind) -> Self {
         let (temp, rng) = (tempfile::tempdir().unwrap(), Seeded::new(42));
-        let (folder, ring) = Folder::create(&temp.path().join("data"), &temp.path().join("root"), &rng).unwrap();
+        let (folder, ring) = Folder::create(&temp.path().join("data"), &temp.path().join("root").into(), &rng).unwrap();
         let house = Self { kind, id: folder.house(), temp, ring, rng };
         let store = engine::open(kind, &folder.store()).unwrap();
         let nonces = Nonces::new(Arc::new(Seeded::new(5)));
@@ -276,7 +276,7 @@ impl House {
     fn census(&self, also: &[&Path]) -> Census {
         let folders: Vec<PathBuf> =
             std::iter::once(self.data()).chain(also.iter().map(|path| path.to_path_buf())).collect();
-        Census::begin(&self.data(), &self.temp.path().join("root"), &folders).unwrap()
+        Census::begin(&self.data(), &self.temp.path().join("root").into(), &folders).unwrap()
     }
 
     fn note(&self) -> Notes {
@@ -291,12 +291,12 @@ impl House {
         self.ring.add_version(&self.rng).unwrap();
         let mut ops = Vec::new();
         let snapshot = store.snapshot();
-        DaySecrets::load(snapshot.as_ref(), &self.ring, &self.id)
-            .unwrap()
-            .rewrap(&self.ring, &self.rng, &mut ops)
-            .unwrap();
+        for (key, row) in snapshot.scan(Keyspace::Keys, DaySecrets::PREFIX).map(Result::unwrap) {
+            let row = self.ring.rewrap(&DaySecrets::place(&self.id, &key), &row, &self.rng).unwrap();
+            ops.push(Op::Put(Keyspace::Keys, key, row));
+        }
         let row = snapshot.get(Keyspace::Keys, OTHER.as_bytes()).unwrap().unwrap();
-        let row = PersonKey::rewrap(&row, &self.ring, &self.id, &OTHER, &self.rng).unwrap();
+        let row = self.ring.rewrap(&crate::key::person::place(&self.id, &OTHER), &row, &self.rng).unwrap();
         ops.push(Op::Put(Keyspace::Keys, OTHER.as_bytes().to_vec(), row));
         ops.extend(notes.rows.iter().map(|row| Op::Delete(Keyspace::Keys, row.key.clone())));
         for record in &notes.records {
@@ -440,10 +440,10 @@ fn keys_that_the_server_holds_are_tried_as_every_kind_of_key() {
 fn a_wrong_or_missing_root_key_opens_no_ring() {
     let house = House::new(EngineKind::Redb);
     let notes = house.note();
-    let census = Census::begin(&house.data(), &house.temp.path().join("nothing"), &[house.data()]).unwrap();
+    let census = Census::begin(&house.data(), &house.temp.path().join("nothing").into(), &[house.data()]).unwrap();
     assert!(!census.has_root());
     assert_eq!(census.reach(&notes, &words()).n_rows_opened, 0);
-    assert!(matches!(Census::begin(house.temp.path(), &house.data(), &[]), Err(VaultError::NoHouse { .. })));
+    assert!(matches!(Census::begin(house.temp.path(), &house.data().into(), &[]), Err(VaultError::NoHouse { .. })));
 }
 
 // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -53,6 +53,8 @@ pub(crate) struct Batch<'h> {
     first_number: u32,
     next_number: u32,
     n_touched: u64,
+    /// A key was deleted: only the next rotation makes it unrecoverable.
+    forgets: bool,
 }
 
 /// A row that this batch writes, or (`None`) takes away.
@@ -100,6 +102,7 @@ impl<'h> Batch<'h> {
             first_number: generation.state.next_number,
             next_number: generation.state.next_number,
             n_touched: 0,
+            forgets: false,
         }
     }
 
@@ -351,6 +354,11 @@ impl<'h> Batch<'h> {
         }
     }
 
+    /// A key is deleted in this batch.
+    pub(crate) fn forgets(&mut self) {
+        self.forgets = true;
+    }
+
     // ── urgent ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Writes what is on the urgent log into the store's records.
@@ -370,6 +378,7 @@ impl<'h> Batch<'h> {
     /// Turns everything into ops with the chain's own; `None` when there is nothing to write (answers went out).
     pub(crate) fn seal(mut self, chain: &mut Chain, tally: &mut HouseTally) -> Result<Option<Sealed>, VaultError> {
         self.write_outcomes()?;
+        self.write_forgotten(self.forgets)?;
         if self.next_number != self.first_number {
             self.put(Keyspace::House, House::NUMBER.to_vec(), self.next_number.to_be_bytes().to_vec());
         }

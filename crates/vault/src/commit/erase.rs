@@ -9,6 +9,7 @@ use crate::format::{self, DecisionForm, LeftForm, RecoveryForm, RequestForm};
 use crate::house::House;
 use crate::person::{self, Open};
 use crate::record::Erasure;
+use crate::retention::ROTATED_WITHIN_DAYS;
 use crate::seal::RecordKind;
 use crate::statement;
 use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId};
@@ -17,9 +18,9 @@ use std::sync::Arc;
 /// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
 const RECOVERY_MS: i64 = DAY_MS;
 
-/// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation (1), and
-/// the longest life of a key backup.
-const UNRECOVERABLE_AFTER_DAYS: i32 = 1 + crate::backup::KEY_BACKUP_DAYS;
+/// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation, and the
+/// longest life of a key backup.
+const UNRECOVERABLE_AFTER_DAYS: i32 = ROTATED_WITHIN_DAYS + crate::backup::KEY_BACKUP_DAYS;
 
 /// One profile to erase.
 #[derive(Clone, Copy)]
@@ -76,6 +77,7 @@ impl Batch<'_> {
             self.erase_messages(open)?;
         }
         self.delete(Keyspace::Keys, id.as_bytes().to_vec());
+        self.forgets();
         match (leaving.how, &open) {
             (Erasure::Now, _) | (Erasure::WithinADay, None) => {
                 self.delete_rows(&id)?;

@@ -22,6 +22,7 @@ pub(crate) mod uses;
 pub(crate) use batch::{Batch, Values, in_memory};
 pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
+pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
 
 use crate::VaultError;
 use crate::house::{House, Ticket};
@@ -107,55 +108,73 @@ pub(crate) struct Committer {
     pub wheel: Wheel,
     pub chain: crate::chain::Chain,
     pub tally: crate::tally::HouseTally,
+    pub rotations: Rotations,
 }
 
 impl Committer {
     /// Serves the queue until it is closed. Every answer not given by then is [`VaultError::Closed`].
     pub(crate) fn run(mut self, queue: &Receiver<Command>) {
         let mut held: Option<Command> = None;
-        while let Some(first) = held.take().or_else(|| self.next(queue)) {
-            let served = if first.is_alone() {
-                self.flush(Vec::new()).map(|()| self.serve_alone(first))
-            } else {
-                let mut weight = first.weight();
-                let mut commands = vec![first];
-                while weight < BATCH_MAX {
-                    match queue.try_recv() {
-                        Ok(next) if next.is_alone() || weight.saturating_add(next.weight()) > BATCH_MAX => {
-                            held = Some(next);
-                            break;
-                        }
-                        Ok(next) => {
-                            weight = weight.saturating_add(next.weight());
-                            commands.push(next);
-                        }
-                        Err(_) => break,
-                    }
-                }
-                self.flush(commands).map(|()| Flow::Go)
+        loop {
+            let served = match held.take().map_or_else(|| self.next(queue), Ok) {
+                Ok(first) => self.serve(first, queue, &mut held),
+                Err(TryRecvError::Empty) => Ok(Flow::Go),
+                Err(TryRecvError::Disconnected) => break,
             };
             match served {
-                Ok(Flow::Go) => {}
+                Ok(Flow::Go) => self.rotate_on(),
                 Ok(Flow::Stop) => break,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the committer stops");
                     break;
                 }
             }
+            if self.house.is_closed() {
+                break;
+            }
         }
         self.house.close();
     }
 
-    /// The next command. As long as reads wait to be written down there is something to do.
-    fn next(&self, queue: &Receiver<Command>) -> Option<Command> {
-        if !self.is_anything_read() {
-            return queue.recv().ok();
+    /// The next command. Neither does what was read wait for one until it is written down, nor a rotation, which goes on by
+    /// a slice after each batch.
+    fn next(&self, queue: &Receiver<Command>) -> Result<Command, TryRecvError> {
+        match (self.is_anything_read(), self.rotations.has_work()) {
+            (false, false) => queue.recv().map_err(|_| TryRecvError::Disconnected),
+            (false, true) => queue.try_recv(),
+            (true, _) => match queue.try_recv() {
+                Err(TryRecvError::Empty) => Ok(Command::Wake),
+                next => next,
+            },
         }
-        match queue.try_recv() {
-            Ok(next) => Some(next),
-            Err(TryRecvError::Empty) => Some(Command::Wake),
-            Err(TryRecvError::Disconnected) => None,
+    }
+
+    /// Serves a command, with those that fit into one batch with it.
+    fn serve(
+        &mut self,
+        first: Command,
+        queue: &Receiver<Command>,
+        held: &mut Option<Command>,
+    ) -> Result<Flow, VaultError> {
+        if first.is_alone() {
+            return self.flush(Vec::new()).map(|()| self.serve_alone(first));
         }
+        let mut weight = first.weight();
+        let mut commands = vec![first];
+        while weight < BATCH_MAX {
+            match queue.try_recv() {
+                Ok(next) if next.is_alone() || weight.saturating_add(next.weight()) > BATCH_MAX => {
+                    *held = Some(next);
+                    break;
+                }
+                Ok(next) => {
+                    weight = weight.saturating_add(next.weight());
+                    commands.push(next);
+                }
+                Err(_) => break,
+            }
+        }
+        self.flush(commands).map(|()| Flow::Go)
     }
 
     /// Urgent commands first, then what was read, then these, in one batch; erasures in one of their own.
@@ -184,9 +203,7 @@ impl Committer {
             Command::Sweep(reply) => {
                 let _ = reply.send(self.sweep());
             }
-            Command::Rotate(reply) => {
-                let _ = reply.send(self.rotate());
-            }
+            Command::Rotate(reply) => self.rotations.ask(reply),
             Command::Backup(reply) => {
                 let _ = reply.send(self.backup());
             }

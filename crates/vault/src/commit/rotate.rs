@@ -1,79 +1,356 @@
 //! Rotation: a new key-encryption-key version, every wrapped row anew under it, the old versions destroyed, and the files
 //! rewritten. This is what makes a deleted key unrecoverable.
+//!
+//! It goes on in slices between the batches of others, and can be killed anywhere: the house says how far it came
+//! ([`RotationForm`]), each row says its version, and an old version is destroyed only after a walk over all rows that
+//! found none under it. What others write meanwhile is wrapped under the new version already, because the ring knows no
+//! other way. The next opening goes on where it was.
+//!
+//! Deliberately not: when to rotate (the program), and what a version is (`key::ring`).
 
-use super::Committer;
+use super::{Batch, Committer, Reply};
 use crate::VaultError;
-use crate::engine::{Keyspace, Op};
-use crate::format::{self, RecoveryForm};
+use crate::engine::Keyspace;
+use crate::format::{self, RecoveryForm, RotationForm, RotationStage};
 use crate::house::House;
-use crate::key::PersonKey;
-use crate::record::Rotation;
-use model::ProfileId;
+use crate::key::{DaySecrets, KekVersion, PersonKey, Ring, person};
+use crate::record::{Rotation, RotationState};
+use model::{At, ProfileId};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Rows re-wrapped per batch.
-const ROWS_PER_BATCH: usize = 10_000;
+/// Rows wrapped anew in one slice: a few milliseconds of work. Few in this room's tests, so that a small house has slices.
+const ROWS_PER_SLICE: usize = if cfg!(test) { 3 } else { 1_000 };
+/// Rows looked at in one slice.
+const ROWS_SEEN_PER_SLICE: usize = 10 * ROWS_PER_SLICE;
 
-impl Committer {
-    pub(crate) fn rotate(&mut self) -> Result<Rotation, VaultError> {
-        let house = Arc::clone(&self.house);
-        let old = house.ring.versions();
-        let version = house.ring.add_version(house.rng())?;
-        let n_rows = self.rewrap_people()?;
-        self.rewrap_house()?;
-        for number in old {
-            house.ring.destroy(number, house.rng())?;
-        }
-        self.write(|batch| {
-            batch.leaf("rotate", &version.to_be_bytes());
-            Ok(())
-        })?;
-        house.engine.compact()?;
-        let store = house.engine.snapshot();
-        house.publish(|generation| generation.store = store);
-        Ok(Rotation { version, n_rows })
+/// Whoever asked for a rotation, and the one under way.
+#[derive(Default)]
+pub(crate) struct Rotations {
+    under_way: Option<UnderWay>,
+    /// They wait for one that begins after they asked: it covers what was deleted before.
+    asked: VecDeque<Reply<Rotation>>,
+}
+
+struct UnderWay {
+    step: Step,
+    version: KekVersion,
+    n_rows: u64,
+    replies: VecDeque<Reply<Rotation>>,
+}
+
+/// What is to be done next. Each is one slice, or some.
+enum Step {
+    Begin,
+    AddVersion,
+    Rewrap(Walk),
+    Destroy,
+    Log,
+    Compact,
+    End,
+}
+
+/// A walk over all wrapped rows, from one slice to the next.
+#[derive(Default)]
+struct Walk {
+    part: Part,
+    /// The last key that was looked at.
+    after: Vec<u8>,
+    /// Rows that needed a new wrapping.
+    n_rewrapped: u64,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The rows of persons and days.
+    #[default]
+    Keys,
+    /// Keys that wait with the recovery key.
+    Recoveries,
+}
+
+impl Rotations {
+    /// What a killed process, or one that closed meanwhile, has left to do.
+    pub(crate) fn unfinished(house: &House) -> Self {
+        let form = house.rotation();
+        let step = match form.stage {
+            RotationStage::Compact => Some(Step::Compact),
+            RotationStage::Rewrap if house.ring.current() < form.version => Some(Step::AddVersion),
+            RotationStage::Rewrap => Some(Step::Rewrap(Walk::default())),
+            RotationStage::None => (house.ring.versions().len() > 1).then(|| Step::Rewrap(Walk::default())),
+        };
+        let under_way = step.map(|step| UnderWay::new(step, house.ring.current(), VecDeque::new()));
+        Self { under_way, asked: VecDeque::new() }
     }
 
-    fn rewrap_people(&mut self) -> Result<u64, VaultError> {
-        let house = Arc::clone(&self.house);
-        let store = Arc::clone(&house.generation().store);
-        let mut rows = store.scan(Keyspace::Keys, &[]).peekable();
-        let mut n_rows = 0u64;
-        while rows.peek().is_some() {
-            let mut ops = Vec::new();
-            for row in rows.by_ref().take(ROWS_PER_BATCH) {
-                let (key, wrapped) = row?;
-                let Ok(id) = <[u8; 16]>::try_from(key.as_slice()) else { continue };
-                let id = ProfileId::from_bytes(id);
-                let row = PersonKey::rewrap(&wrapped, &house.ring, &house.id, &id, house.rng())?;
-                ops.push(Op::Put(Keyspace::Keys, key, row));
-                n_rows = n_rows.saturating_add(1);
+    pub(crate) fn ask(&mut self, reply: Reply<Rotation>) {
+        self.asked.push_back(reply);
+    }
+
+    /// Whether there is a slice to do.
+    pub(crate) fn has_work(&self) -> bool {
+        self.under_way.is_some() || !self.asked.is_empty()
+    }
+
+    /// The one under way, what an earlier one left, or a new one.
+    fn next(&mut self, house: &House) -> Option<UnderWay> {
+        if self.under_way.is_none() && !self.asked.is_empty() {
+            self.under_way = Self::unfinished(house).under_way;
+        }
+        let begins = || {
+            let replies = std::mem::take(&mut self.asked);
+            (!replies.is_empty()).then(|| UnderWay::new(Step::Begin, house.ring.current(), replies))
+        };
+        self.under_way.take().or_else(begins)
+    }
+}
+
+impl UnderWay {
+    fn new(step: Step, version: KekVersion, replies: VecDeque<Reply<Rotation>>) -> Self {
+        Self { step, version, n_rows: 0, replies }
+    }
+}
+
+impl Committer {
+    /// One slice of the rotation, between two batches of others. Its error is the asker's: what is done stays done, and
+    /// the next time goes on there.
+    pub(crate) fn rotate_on(&mut self) {
+        let Some(mut under_way) = self.rotations.next(&Arc::clone(&self.house)) else { return };
+        match self.rotation_step(&mut under_way) {
+            Ok(Some(next)) => {
+                under_way.step = next;
+                self.rotations.under_way = Some(under_way);
             }
+            Ok(None) => {
+                let done = Rotation { version: under_way.version, n_rows: under_way.n_rows };
+                for reply in under_way.replies {
+                    let _ = reply.send(Ok(done));
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a rotation of the keys is not finished");
+                // One is told; the others are tried again, each with an answer of its own.
+                let mut replies = under_way.replies;
+                if let Some(reply) = replies.pop_front().or_else(|| self.rotations.asked.pop_front()) {
+                    let _ = reply.send(Err(error));
+                }
+                replies.append(&mut self.rotations.asked);
+                self.rotations.asked = replies;
+            }
+        }
+    }
+
+    /// A whole rotation, before anybody is served.
+    pub(crate) fn rotate(&mut self) -> Result<Rotation, VaultError> {
+        let (reply, mut answer) = tokio::sync::oneshot::channel();
+        self.rotations.ask(reply);
+        while self.rotations.has_work() {
+            self.rotate_on();
+        }
+        answer.try_recv().unwrap_or(Err(VaultError::Closed))
+    }
+
+    /// Does a slice; what comes next, `None` at the end.
+    fn rotation_step(&mut self, under_way: &mut UnderWay) -> Result<Option<Step>, VaultError> {
+        let house = Arc::clone(&self.house);
+        let (points, form) = (&house.failpoints, house.rotation());
+        Ok(match std::mem::replace(&mut under_way.step, Step::End) {
+            Step::Begin => {
+                points.reach("before_begin");
+                let covered_at = earlier(form.covered_at, form.forgotten_at);
+                let (version, stage) = (house.ring.next(), RotationStage::Rewrap);
+                self.write_rotation(RotationForm { version, stage, covered_at, forgotten_at: None, ..form })?;
+                points.reach("after_begin");
+                Some(Step::AddVersion)
+            }
+            Step::AddVersion => {
+                points.reach("before_add_version");
+                under_way.version = house.ring.add_version(house.rng())?;
+                points.reach("after_add_version");
+                Some(Step::Rewrap(Walk::default()))
+            }
+            Step::Rewrap(walk) => Some(self.walk_on(under_way, walk)?),
+            Step::Destroy => {
+                // A reader of an older state still opens rows as they were.
+                house.engine.wait_for_readers()?;
+                for number in house.ring.versions() {
+                    points.reach("before_destroy");
+                    house.ring.destroy(number, house.rng())?;
+                    points.reach("after_destroy");
+                }
+                Some(Step::Log)
+            }
+            Step::Log => {
+                points.reach("before_log");
+                let (version, stage) = (under_way.version, RotationStage::Compact);
+                let form = RotationForm { version, stage, ..form };
+                self.write(|batch| {
+                    batch.leaf("rotate", &version.to_be_bytes());
+                    batch.put_rotation(&form)
+                })?;
+                house.set_rotation(form);
+                points.reach("after_log");
+                Some(Step::Compact)
+            }
+            Step::Compact => {
+                points.reach("before_compact");
+                house.engine.compact()?;
+                let store = house.engine.snapshot();
+                house.publish(|generation| generation.store = store);
+                points.reach("after_compact");
+                Some(Step::End)
+            }
+            Step::End => {
+                points.reach("before_end");
+                let (ended_at, stage) = (Some(house.now().ms()), RotationStage::None);
+                self.write_rotation(RotationForm { ended_at, stage, covered_at: None, ..form })?;
+                points.reach("after_end");
+                None
+            }
+        })
+    }
+
+    /// Wraps some rows anew; a walk that found any is followed by another one, and one that found none by the destruction.
+    fn walk_on(&mut self, under_way: &mut UnderWay, mut walk: Walk) -> Result<Step, VaultError> {
+        let house = Arc::clone(&self.house);
+        let (before, after) = match walk.part {
+            Part::Keys => ("before_rewrap_keys", "after_rewrap_keys"),
+            Part::Recoveries => ("before_rewrap_recoveries", "after_rewrap_recoveries"),
+        };
+        house.failpoints.reach(before);
+        let slice = self.slice(&walk)?;
+        let (n_rows, last) = (slice.rows.len() as u64, slice.last);
+        if n_rows > 0 {
             self.write(|batch| {
-                batch.ops().extend(ops);
+                slice.rows.into_iter().for_each(|(key, row)| batch.put(slice.keyspace, key, row));
                 Ok(())
             })?;
         }
-        Ok(n_rows)
-    }
-
-    /// Day secrets, and keys that wait with the recovery key.
-    fn rewrap_house(&mut self) -> Result<(), VaultError> {
-        let house = Arc::clone(&self.house);
-        let store = Arc::clone(&house.generation().store);
-        self.write(|batch| {
-            house.rewrap_days(batch.ops())?;
-            for row in store.scan(Keyspace::House, House::RECOVERIES) {
-                let (key, value) = row?;
-                let (Some(id), form) = (House::recovery_of(&key), format::decode::<RecoveryForm>("house", &value)?)
-                else {
-                    continue;
-                };
-                let person = PersonKey::from_recovery(&form.sealed, &house.ring, &house.id, &id)?;
-                let sealed = person.to_recovery(&house.ring, &house.id, &id, house.rng())?;
-                batch.put(Keyspace::House, key, format::encode(&RecoveryForm { sealed, ..form }));
-            }
-            Ok(())
+        house.failpoints.reach(after);
+        walk.n_rewrapped += n_rows;
+        under_way.n_rows += n_rows;
+        Ok(match (last, walk.part) {
+            (Some(last), _) => Step::Rewrap(Walk { after: last, ..walk }),
+            (None, Part::Keys) => Step::Rewrap(Walk { part: Part::Recoveries, after: Vec::new(), ..walk }),
+            (None, Part::Recoveries) if walk.n_rewrapped > 0 => Step::Rewrap(Walk::default()),
+            (None, Part::Recoveries) => Step::Destroy,
         })
     }
+
+    /// The next rows under another version than the current one, wrapped anew.
+    fn slice(&self, walk: &Walk) -> Result<Slice, VaultError> {
+        let house = &self.house;
+        let store = Arc::clone(&house.generation().store);
+        let (keyspace, prefix) = match walk.part {
+            Part::Keys => (Keyspace::Keys, [].as_slice()),
+            Part::Recoveries => (Keyspace::House, House::RECOVERIES),
+        };
+        let mut slice = Slice { keyspace, rows: Vec::new(), last: None };
+        for (n_seen, row) in (1..).zip(store.scan_after(keyspace, prefix, &walk.after)) {
+            let (key, value) = row?;
+            if let Some(rewrapped) = match walk.part {
+                Part::Keys => rewrapped_key(house, &key, &value)?,
+                Part::Recoveries => rewrapped_recovery(house, &key, &value)?,
+            } {
+                slice.rows.push((key.clone(), rewrapped));
+            }
+            if n_seen == ROWS_SEEN_PER_SLICE || slice.rows.len() == ROWS_PER_SLICE {
+                slice.last = Some(key);
+                break;
+            }
+        }
+        Ok(slice)
+    }
+
+    fn write_rotation(&mut self, form: RotationForm) -> Result<(), VaultError> {
+        self.write(|batch| batch.put_rotation(&form))?;
+        self.house.set_rotation(form);
+        Ok(())
+    }
 }
+
+struct Slice {
+    keyspace: Keyspace,
+    rows: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the next one goes on; `None` at the end.
+    last: Option<Vec<u8>>,
+}
+
+/// The row of a person or a day under the current version; `None` when it is under it.
+fn rewrapped_key(house: &House, key: &[u8], wrapped: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
+    let place = match <[u8; 16]>::try_from(key) {
+        Ok(id) => person::place(&house.id, &ProfileId::from_bytes(id)),
+        Err(_) if DaySecrets::is_row(key) => DaySecrets::place(&house.id, key),
+        Err(_) => return Ok(None),
+    };
+    if Ring::version_of(wrapped) == Some(house.ring.current()) {
+        return Ok(None);
+    }
+    house.ring.rewrap(&place, wrapped, house.rng()).map(Some).map_err(|error| unopened("keys", &error))
+}
+
+/// The same for keys that wait with the recovery key.
+fn rewrapped_recovery(house: &House, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
+    let form: RecoveryForm = format::decode("house", value)?;
+    let Some(id) = House::recovery_of(key) else { return Ok(None) };
+    if Ring::version_of(&form.sealed) == Some(house.ring.current()) {
+        return Ok(None);
+    }
+    let person = PersonKey::from_recovery(&form.sealed, &house.ring, &house.id, &id);
+    let person = person.map_err(|error| unopened("house", &error))?;
+    let sealed = person.to_recovery(&house.ring, &house.id, &id, house.rng())?;
+    Ok(Some(format::encode(&RecoveryForm { sealed, ..form })))
+}
+
+/// Nothing is destroyed while a row is there that the new version does not open: it may be mended from a backup.
+fn unopened(keyspace: &'static str, error: &VaultError) -> VaultError {
+    let what = format!("a wrapped key does not open ({error}), so no version of the keys is destroyed");
+    VaultError::Damaged { keyspace, what }
+}
+
+impl Batch<'_> {
+    fn put_rotation(&mut self, form: &RotationForm) -> Result<(), VaultError> {
+        self.put_house_record(House::ROTATION, Some(&format::encode(form)))
+    }
+
+    /// Notes since when a deleted key waits, when this batch deletes the first.
+    pub(super) fn write_forgotten(&mut self, forgets: bool) -> Result<(), VaultError> {
+        let form = self.house.rotation();
+        if !forgets || form.forgotten_at.is_some() {
+            return Ok(());
+        }
+        let form = RotationForm { forgotten_at: Some(self.now.ms()), ..form };
+        self.put_rotation(&form)?;
+        self.then(move |house, _| house.set_rotation(form));
+        Ok(())
+    }
+}
+
+/// Reads where the rotation stands. A house of before this was written down may have deleted keys that wait.
+pub(crate) fn load_rotation(house: &House, has_batches: bool) -> Result<(), VaultError> {
+    let store = Arc::clone(&house.generation().store);
+    let form = match house.house_record(&*store, House::ROTATION)? {
+        Some(bytes) => format::decode("house", &bytes)?,
+        None => RotationForm { forgotten_at: has_batches.then(|| house.now().ms()), ..RotationForm::default() },
+    };
+    house.set_rotation(form);
+    Ok(())
+}
+
+/// Where the rotation stands, for whoever decides when to rotate.
+pub(crate) fn rotation_state(house: &House) -> RotationState {
+    let form = house.rotation();
+    RotationState {
+        version: house.ring.current(),
+        ended_at: form.ended_at.map(At::from_ms),
+        forgotten_at: earlier(form.covered_at, form.forgotten_at).map(At::from_ms),
+        is_under_way: form.stage != RotationStage::None || house.ring.versions().len() > 1,
+    }
+}
+
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    [one, other].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests;

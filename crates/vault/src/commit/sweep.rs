@@ -99,6 +99,7 @@ impl Batch<'_> {
         for class in open.key.classes().collect::<Vec<_>>() {
             if self.is_over(open, class)? {
                 open.drop_class(class);
+                self.forgets();
                 n_records = n_records.saturating_add(1);
             } else {
                 n_records = n_records.saturating_add(self.sweep_class(open, class)?);
@@ -238,6 +239,7 @@ impl Batch<'_> {
                     self.delete_rows(&id)?;
                 }
                 gone.push((Keyspace::House, key));
+                self.forgets();
             }
         }
         let oldest = self.now.plus_days(-ALARM_DAYS).ms();

@@ -9,7 +9,7 @@
 mod journal;
 
 use super::reading::{Reading, Readings};
-use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, StillRead};
+use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, StillRead, bounds_after};
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
@@ -263,6 +263,10 @@ impl Engine for Fjall {
         }
         Err(VaultError::Engine { engine: "fjall", source: Box::new(StillRead) })
     }
+
+    fn wait_for_readers(&self) -> Result<(), VaultError> {
+        self.readings.none_older("fjall")
+    }
 }
 
 struct FjallSnapshot {
@@ -294,6 +298,16 @@ impl EngineSnapshot for FjallSnapshot {
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.handle(keyspace) {
             Ok(handle) => Box::new(self.inner().prefix(handle, prefix).map(owned)),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    fn scan_after(&self, keyspace: Keyspace, prefix: &[u8], after: &[u8]) -> Rows<'_> {
+        match self.handle(keyspace) {
+            Ok(handle) => {
+                let range = bounds_after(prefix, after);
+                Box::new(self.inner().range::<Vec<u8>, _>(handle, range).map(owned))
+            }
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }

@@ -3,7 +3,7 @@
 //! Deliberately not: fast for millions. Each key holds its versions; a snapshot is a number, so taking one costs nothing.
 
 use super::reading::{Reading, Readings};
-use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, bounds};
+use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, bounds, bounds_after};
 use crate::VaultError;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -73,6 +73,10 @@ impl Engine for Memory {
         }
         Ok(())
     }
+
+    fn wait_for_readers(&self) -> Result<(), VaultError> {
+        self.0.readings.none_older("memory")
+    }
 }
 
 struct MemorySnapshot {
@@ -115,8 +119,7 @@ impl MemorySnapshot {
         (rows, last)
     }
 
-    fn rows(&self, keyspace: Keyspace, prefix: &[u8], order: Order) -> Rows<'_> {
-        let (mut from, mut to) = bounds(prefix);
+    fn rows(&self, keyspace: Keyspace, (mut from, mut to): (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> Rows<'_> {
         let (mut rows, mut more) = (VecDeque::new(), true);
         Box::new(std::iter::from_fn(move || {
             while rows.is_empty() && more {
@@ -148,10 +151,14 @@ impl EngineSnapshot for MemorySnapshot {
     }
 
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
-        self.rows(keyspace, prefix, Order::Forward)
+        self.rows(keyspace, bounds(prefix), Order::Forward)
+    }
+
+    fn scan_after(&self, keyspace: Keyspace, prefix: &[u8], after: &[u8]) -> Rows<'_> {
+        self.rows(keyspace, bounds_after(prefix, after), Order::Forward)
     }
 
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
-        self.rows(keyspace, prefix, Order::Back)
+        self.rows(keyspace, bounds(prefix), Order::Back)
     }
 }

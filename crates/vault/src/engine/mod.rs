@@ -98,6 +98,10 @@ pub(crate) trait Engine: Send + Sync {
     /// Rewrites the files so that deleted and replaced bytes are no longer in any of them. Call it from the thread that
     /// commits. Waits two seconds for snapshots that are older than the last commit, then fails and changes nothing.
     fn compact(&self) -> Result<(), VaultError>;
+
+    /// Waits two seconds for snapshots that are older than the last commit, then fails. Call it from the thread that
+    /// commits: afterwards nobody reads what the last commits replaced.
+    fn wait_for_readers(&self) -> Result<(), VaultError>;
 }
 
 /// A reading at one moment.
@@ -108,7 +112,10 @@ pub(crate) trait EngineSnapshot: Send + Sync {
     /// All rows whose key begins with `prefix`, in key order.
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_>;
 
-    /// The same rows, last key first.
+    /// Those of them that come after the key `after`, which need not be there.
+    fn scan_after(&self, keyspace: Keyspace, prefix: &[u8], after: &[u8]) -> Rows<'_>;
+
+    /// All of them, last key first.
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_>;
 }
 
@@ -131,6 +138,12 @@ fn bounds(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
         }
     }
     (Bound::Included(prefix.to_vec()), Bound::Unbounded)
+}
+
+/// The keys that begin with `prefix` and come after `after`, as bounds.
+fn bounds_after(prefix: &[u8], after: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let (from, to) = bounds(prefix);
+    if after < prefix { (from, to) } else { (Bound::Excluded(after.to_vec()), to) }
 }
 
 /// Why an engine cannot forget just now.

@@ -4,11 +4,12 @@
 //! no weakness of one engine is a weakness of the house.
 
 use super::reading::{Reading, Readings};
-use super::{Engine, EngineSnapshot, Keyspace, Op, Rows, bounds};
+use super::{Engine, EngineSnapshot, Keyspace, Op, Rows, bounds, bounds_after};
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,6 +149,10 @@ impl Engine for Redb {
         *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
     }
+
+    fn wait_for_readers(&self) -> Result<(), VaultError> {
+        self.readings.none_older("redb")
+    }
 }
 
 struct RedbSnapshot {
@@ -175,9 +180,8 @@ impl RedbSnapshot {
     fn range(
         &self,
         keyspace: Keyspace,
-        prefix: &[u8],
+        (from, to): (Bound<Vec<u8>>, Bound<Vec<u8>>),
     ) -> Result<redb::Range<'static, &'static [u8], &'static [u8]>, VaultError> {
-        let (from, to) = bounds(prefix);
         let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
         self.table(keyspace)?.range::<&[u8]>(range).map_err(failed)
     }
@@ -197,14 +201,21 @@ impl EngineSnapshot for RedbSnapshot {
     }
 
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
-        match self.range(keyspace, prefix) {
+        match self.range(keyspace, bounds(prefix)) {
+            Ok(range) => Box::new(range.map(owned)),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    fn scan_after(&self, keyspace: Keyspace, prefix: &[u8], after: &[u8]) -> Rows<'_> {
+        match self.range(keyspace, bounds_after(prefix, after)) {
             Ok(range) => Box::new(range.map(owned)),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
 
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
-        match self.range(keyspace, prefix) {
+        match self.range(keyspace, bounds(prefix)) {
             Ok(range) => Box::new(range.rev().map(owned)),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
@@ -226,6 +237,10 @@ impl EngineSnapshot for Unreadable {
     }
 
     fn scan(&self, _: Keyspace, _: &[u8]) -> Rows<'_> {
+        Box::new(std::iter::once(Err(self.error())))
+    }
+
+    fn scan_after(&self, _: Keyspace, _: &[u8], _: &[u8]) -> Rows<'_> {
         Box::new(std::iter::once(Err(self.error())))
     }
 

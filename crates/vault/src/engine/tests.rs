@@ -110,7 +110,13 @@ fn scans_go_both_ways_within_their_prefix(kind: EngineKind) {
     let rows: Vec<Row> = snapshot.scan(Keyspace::Events, b"p").map(Result::unwrap).collect();
     assert_eq!(rows, model.clone().into_iter().collect::<Vec<_>>());
     let rows: Vec<Row> = snapshot.scan_back(Keyspace::Events, b"p").map(Result::unwrap).collect();
-    assert_eq!(rows, model.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(rows, model.clone().into_iter().rev().collect::<Vec<_>>());
+    // Behind a key that is there, behind one that is gone, and behind none of them.
+    for after in [model.keys().nth(2).unwrap(), &gone, &b"o".to_vec(), &b"pz\xff\xff".to_vec()] {
+        let rows: Vec<Row> = snapshot.scan_after(Keyspace::Events, b"p", after).map(Result::unwrap).collect();
+        let expected = model.clone().into_iter().filter(|(key, _)| key > after);
+        assert_eq!(rows, expected.collect::<Vec<_>>());
+    }
     assert_eq!(keys(snapshot.scan(Keyspace::Events, &[0xff])), [vec![0xff], vec![0xff, 0xff, 1]]);
     assert_eq!(keys(snapshot.scan_back(Keyspace::Events, &[0xff, 0xff])), [vec![0xff, 0xff, 1]]);
     assert_eq!(snapshot.scan(Keyspace::Events, b"").count(), 703);

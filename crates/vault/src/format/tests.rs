@@ -266,6 +266,9 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
             id: [19; 16].into(), kind: "erase".into(), at: 31, unrecoverable_on: 32, proof: Some(proof()),
         };
         "recovery": RecoveryForm = RecoveryForm { until: 33, sealed: vec![20; 9] };
+        "rotation": RotationForm = RotationForm {
+            ended_at: Some(35), version: 36, stage: RotationStage::Compact, forgotten_at: Some(37), covered_at: Some(38),
+        };
         "source_key": SourceKeyForm = SourceKeyForm { token: [21; 32].into(), source: "web".into(), at: 34 };
     }
 }

@@ -69,7 +69,7 @@ impl Home {
         let options = Options {
             data: path("data"),
             engine: EngineKind::Redb,
-            root: path("root"),
+            root: path("root").into(),
             queue_max: 100,
             witness: Some(path("witness")),
         };

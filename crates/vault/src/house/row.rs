@@ -24,6 +24,8 @@ impl House {
     pub(crate) const REVIEWS: &[u8] = b"r/";
     /// Source keys.
     pub(crate) const SOURCE_KEYS: &[u8] = b"k/";
+    /// The named record that says where the rotation of keys stands.
+    pub(crate) const ROTATION: &str = "key/rotation";
     /// The next person number.
     pub(crate) const NUMBER: &[u8] = b"n/number";
     /// How many rows there are, and the sum of their marks.

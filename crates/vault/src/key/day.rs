@@ -99,14 +99,6 @@ impl DaySecrets {
         old.len()
     }
 
-    /// Writes all rows anew under the ring's current version (rotation).
-    pub(crate) fn rewrap(&self, ring: &Ring, rng: &dyn Rng, ops: &mut Vec<Op>) -> Result<(), VaultError> {
-        for ((class, day), secret) in &self.secrets {
-            ops.push(self.row(*class, *day, secret, ring, rng)?);
-        }
-        Ok(())
-    }
-
     fn row(&self, class: RetentionId, day: Day, secret: &Secret, ring: &Ring, rng: &dyn Rng) -> Result<Op, VaultError> {
         let key = row_key(class, day);
         let wrapped = ring.wrap(&Self::place(&self.house, &key), secret.bytes(), rng)?;

@@ -1,6 +1,6 @@
 //! Responsible for key material: where each key comes from, and that it is wiped when dropped.
 //!
-//! root file → key-encryption keys ([`ring`]) → one wrapped row per person ([`person`]) → class secret, with the day
+//! root file or passphrase → key-encryption keys ([`ring`]) → one wrapped row per person ([`person`]) → class secret, with the day
 //! secret ([`day`]) → record key. The house's own keys ([`house`]) hang on the ring too.
 //!
 //! Deliberately not: sealing records (`seal`), storing rows (the committer), or caching: key material lives for a batch.
@@ -15,8 +15,9 @@ pub(crate) mod root;
 pub(crate) use day::DaySecrets;
 pub(crate) use house::{HouseKeys, Signer};
 pub(crate) use person::PersonKey;
-pub(crate) use ring::Ring;
-pub(crate) use root::Root;
+pub(crate) use ring::{KekVersion, Ring};
+pub use root::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource};
+pub(crate) use root::{Root, Stretch};
 
 use aws_lc_rs::hmac;
 use model::Rng;

@@ -74,18 +74,6 @@ impl PersonKey {
         Self::from_plain(&ring.open_recovery(&place(house, profile), sealed)?.0).ok_or(VaultError::Seal)
     }
 
-    /// Wraps a row anew under the ring's current version, without looking inside.
-    pub(crate) fn rewrap(
-        row: &[u8],
-        ring: &Ring,
-        house: &HouseId,
-        profile: &ProfileId,
-        rng: &dyn Rng,
-    ) -> Result<Vec<u8>, VaultError> {
-        let place = place(house, profile);
-        ring.wrap(&place, &ring.unwrap(&place, row)?.0, rng)
-    }
-
     /// The secret of a class, made when there is none.
     pub(crate) fn class_secret_or_make(&mut self, class: RetentionId, rng: &dyn Rng) -> &Secret {
         &self.classes.entry(class).or_insert_with(|| ClassKey::new(Secret::generate(rng))).secret

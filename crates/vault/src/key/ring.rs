@@ -146,6 +146,16 @@ impl Ring {
         Self::unwrap_with(&version.kek, place, wrapped)
     }
 
+    /// Wraps a row anew under the current version, without looking inside.
+    pub(crate) fn rewrap(&self, place: &[u8], wrapped: &[u8], rng: &dyn Rng) -> Result<Vec<u8>, VaultError> {
+        self.wrap(place, &self.unwrap(place, wrapped)?.0, rng)
+    }
+
+    /// The number that the next version gets.
+    pub(crate) fn next(&self) -> KekVersion {
+        self.read().next
+    }
+
     /// Opens a wrapped row with a key-encryption key in hand, whatever its version (census).
     pub(crate) fn unwrap_with(kek: &Secret, place: &[u8], wrapped: &[u8]) -> Result<Wiped, VaultError> {
         let (number, rest) = wrapped.split_first_chunk::<4>().ok_or(VaultError::Seal)?;

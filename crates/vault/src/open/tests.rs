@@ -33,7 +33,7 @@ fn house(engine: EngineKind) -> House {
     let options = Options {
         data: folder.path().join("data"),
         engine,
-        root: folder.path().join("root"),
+        root: folder.path().join("root").into(),
         queue_max: 100,
         witness: None,
     };

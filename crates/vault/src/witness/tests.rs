@@ -39,8 +39,13 @@ impl House {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let options =
-            Options { data: path("data"), engine, root: path("root"), queue_max: 100, witness: Some(path("witness")) };
+        let options = Options {
+            data: path("data"),
+            engine,
+            root: path("root").into(),
+            queue_max: 100,
+            witness: Some(path("witness")),
+        };
         Vault::create(&options, &household).unwrap();
         let vault = Some(Vault::open(&options, household.clone()).unwrap());
         Self { vault, household, clock, options, folder }
@@ -251,7 +256,7 @@ fn a_forged_or_foreign_note_is_refused_and_a_torn_last_one_is_passed_over() {
     let stranger = Household { rng: Arc::new(Seeded::new(77)), ..house.household.clone() };
     let options = Options {
         data: other.folder.path().join("second"),
-        root: other.folder.path().join("second root"),
+        root: other.folder.path().join("second root").into(),
         ..house.options.clone()
     };
     Disk::replace(&house.witness_file(), whole.as_bytes()).unwrap();

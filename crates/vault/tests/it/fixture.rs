@@ -59,7 +59,7 @@ impl House {
         let options = Options {
             data: folder.path().join("data"),
             engine,
-            root: folder.path().join("root"),
+            root: folder.path().join("root").into(),
             queue_max: 1_000,
             witness: None,
         };

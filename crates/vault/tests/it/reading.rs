@@ -154,7 +154,7 @@ fn an_artefact_without_a_review_opens_nothing() {
     let options = vault::Options {
         data: folder.path().join("data"),
         engine: vault::EngineKind::Fjall,
-        root: folder.path().join("root"),
+        root: folder.path().join("root").into(),
         queue_max: 10,
         witness: None,
     };

@@ -17,13 +17,12 @@ fn rows(kind: Kind) -> Vec<Change> {
 fn head(house: &HouseId, kind: Kind) -> Head {
     let reach = |epoch| Reach { epoch, mac: sha256(&[b"mac"]) };
     let facts = Facts {
-        house: *house,
+        house: HouseFile { house: *house, check: sha256(&[b"check"]), stretch: None },
         batch: 300,
         log_root: sha256(&[b"root"]),
         tombstones: reach(2),
         narrowings: reach(5),
         at: At::from_ms(1_790_000_000_000),
-        root_check: sha256(&[b"check"]),
     };
     Head::new(kind, &facts)
 }
