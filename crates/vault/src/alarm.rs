@@ -1,7 +1,7 @@
 //! Responsible for noticing reads outside habit: an artefact that asks for a field for the first time, reads far more in an
 //! hour than ever in the month before, or a member of staff who opens many people in a day.
 //!
-//! Pure: what was read goes in, alarms come out ([`judge`]); time is a parameter, nothing is written or sent. What is kept
+//! Pure: what was read goes in, alarms come out (`judge`); time is a parameter, nothing is written or sent. What is kept
 //! are numbers by artefact, field and hour. Whom it was about is held for the running hour alone, as house numbers in
 //! memory, so that somebody who is read twice counts once.
 //!
@@ -10,7 +10,7 @@
 //! reads by a program that does not go through a permit.
 //!
 //! To add one more kind: a variant of [`AlarmKind`] with its words and a number in [`AlarmKind::ALL`], its case in
-//! [`judge`], and an ordinary year without it in `alarm/tests.rs`.
+//! `judge`, and an ordinary year without it in `alarm/tests.rs`.
 
 use crate::unwritten::HOUR_MS;
 use model::{AlarmId, At, Day};

@@ -33,7 +33,22 @@ pub(crate) struct Folder {
     path: PathBuf,
     file: HouseFile,
     /// Held until dropped.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The lock on a data folder. It is let go by name: a child that another thread is just starting holds a copy of every open
+/// file until it has become its own program, and a lock that is only closed lives on in that copy.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the lock of the data folder ends with this process"
+            );
+        }
+    }
 }
 
 impl Folder {
@@ -224,11 +239,11 @@ impl HouseFile {
     }
 }
 
-fn lock(path: &Path) -> Result<File, VaultError> {
+fn lock(path: &Path) -> Result<Lock, VaultError> {
     let lock_path = path.join("lock");
     let file = Disk::open_or_create(&lock_path)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(VaultError::Locked { path: path.to_path_buf() }),
         Err(TryLockError::Error(source)) => Err(file_error("locking", &lock_path, source)),
     }
@@ -279,6 +294,17 @@ mod tests {
         assert!(matches!(Folder::open(&data, &root), Err(VaultError::Locked { .. })));
         drop(first);
         Folder::open(&data, &root).unwrap();
+    }
+
+    #[test]
+    fn a_child_that_is_being_started_does_not_hold_a_closed_folder() {
+        let (_temp, data, root) = house();
+        let (first, _ring) = Folder::open(&data, &root).unwrap();
+        // What a child has between its beginning and its own program: a copy of every open file.
+        let copy = first._lock.0.try_clone().unwrap();
+        drop(first);
+        Folder::open(&data, &root).unwrap();
+        drop(copy);
     }
 
     #[test]

@@ -23,6 +23,10 @@ use xxhash_rust::xxh3::xxh3_128;
 /// All journals together, in bytes: bounds how long reopening takes. fjall allows no less.
 const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
+/// How often, and after what rest each time, a lock is tried that only a child being started can hold: half a second in all.
+const LOCKED_TRIES: usize = 20;
+const LOCKED_WAIT: Duration = Duration::from_millis(25);
+
 /// Cache for blocks of tables, in bytes: a small house stays small, and the kernel caches files anyway.
 const CACHE_BYTES: u64 = 16 << 20;
 
@@ -104,20 +108,29 @@ fn names_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
 }
 
 impl Fjall {
+    /// Opens the database. Whoever gets here holds the lock of the data folder, so fjall's own lock is held at most by a child
+    /// that is just being started with a copy of a file that is closed here: it is gone in milliseconds.
+    fn unlocked(folder: &Path) -> Result<Database, VaultError> {
+        for _ in 0..LOCKED_TRIES {
+            let opened = Database::builder(folder)
+                .manual_journal_persist(true)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .cache_size(CACHE_BYTES)
+                .worker_threads(2)
+                .open();
+            match opened {
+                Err(fjall::Error::Locked) => std::thread::sleep(LOCKED_WAIT),
+                other => return other.map_err(failed),
+            }
+        }
+        Err(VaultError::Locked { path: folder.to_path_buf() })
+    }
+
     pub(super) fn new(folder: &Path) -> Result<Self, VaultError> {
         Disk::make_folder(folder)?;
         check_tables_listed(&folder.join("keyspaces"))?;
         journal::cut_torn_end(folder)?;
-        let opened = Database::builder(folder)
-            .manual_journal_persist(true)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(CACHE_BYTES)
-            .worker_threads(2)
-            .open();
-        let database = opened.map_err(|error| match error {
-            fjall::Error::Locked => VaultError::Locked { path: folder.to_path_buf() },
-            other => failed(other),
-        })?;
+        let database = Self::unlocked(folder)?;
         let keyspace = |name: &str, memtable_bytes| {
             database
                 .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))
