@@ -14,7 +14,7 @@ use crate::recipient::Recipient;
 use crate::sender::is_loopback;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use promise::Refusal;
@@ -47,6 +47,9 @@ pub enum RelayError {
     /// Waiting so long could outlast the attempt.
     #[error("four commands and the end of a mail must take at most {HANDOVER_SECONDS_MAX} seconds together")]
     Patience,
+    /// The certificates of the company's own authority cannot be used.
+    #[error("the certificates of the relay's authority {0}")]
+    Authority(&'static str),
     /// The TLS library refused.
     #[error("TLS for the mail relay could not be set up")]
     Tls,
@@ -61,6 +64,16 @@ pub enum TlsMode {
     StartTls,
     /// From the first byte.
     Tls,
+}
+
+/// Whose word counts for the relay's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// The public ones, as browsers know them.
+    Public,
+    /// The company's own, in PEM, and nobody else: a certificate that a public one gives to whoever took over a name does not
+    /// count then.
+    Own(Vec<u8>),
 }
 
 /// User name and password for the relay. `Debug` redacts.
@@ -104,6 +117,8 @@ pub struct RelayConfig {
     pub port: u16,
     /// Protection of the way.
     pub tls: TlsMode,
+    /// Who vouches for it, where the way is protected.
+    pub authority: Authority,
     /// Who we are to the relay, if it asks.
     pub login: Option<Login>,
     /// Our name in EHLO: the host of `base_url`.
@@ -205,10 +220,11 @@ impl Relay {
             return Err(RelayError::Plain);
         }
         let tls = match config.tls {
-            TlsMode::None => None,
-            TlsMode::StartTls | TlsMode::Tls => {
-                Some(TlsParameters::new(config.host.clone()).map_err(|_| RelayError::Tls)?)
+            TlsMode::None if config.authority != Authority::Public => {
+                return Err(RelayError::Authority("are of no use without TLS; use starttls or tls"));
             }
+            TlsMode::None => None,
+            TlsMode::StartTls | TlsMode::Tls => Some(parameters(&config.host, &config.authority)?),
         };
         let hello = match config.hello.parse::<std::net::IpAddr>() {
             Ok(std::net::IpAddr::V4(ip)) => ClientId::Ipv4(ip),
@@ -262,6 +278,25 @@ impl Relay {
         }
         Ok(smtp)
     }
+}
+
+/// What a handshake must show.
+fn parameters(host: &str, authority: &Authority) -> Result<TlsParameters, RelayError> {
+    let pem = match authority {
+        Authority::Public => return TlsParameters::new(host.to_owned()).map_err(|_| RelayError::Tls),
+        Authority::Own(pem) => pem,
+    };
+    let text = String::from_utf8_lossy(pem);
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(RelayError::Authority("hold none in PEM: a block that begins with BEGIN CERTIFICATE"));
+    }
+    if text.contains("PRIVATE KEY-----") {
+        return Err(RelayError::Authority("stand beside a private key: give the certificates alone"));
+    }
+    let unreadable = |_| RelayError::Authority("cannot be read: is the file cut off?");
+    let certificates = Certificate::from_pem(pem).map_err(unreadable)?;
+    let builder = TlsParameters::builder(host.to_owned()).certificate_store(CertificateStore::None);
+    builder.add_root_certificate(certificates).build().map_err(unreadable)
 }
 
 /// One open connection to the relay.

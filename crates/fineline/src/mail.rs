@@ -5,7 +5,7 @@ use crate::config::{RelayTls, Settings, read_text};
 use crate::exit::Failure;
 use anyhow::Context;
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
-use deliver::egress::{Login, Patience, Relay, RelayConfig, TlsMode};
+use deliver::egress::{Authority, Login, Patience, Relay, RelayConfig, TlsMode};
 use deliver::outbox::Mailer;
 use deliver::{BaseUrl, Recipient, Sender};
 use promise::Promise;
@@ -14,6 +14,8 @@ use vault::Vault;
 
 /// Largest password file, in bytes.
 const PASSWORD_BYTES_MAX: u64 = 1_024;
+/// Largest file with the certificates of the relay's authority, in bytes.
+const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Everything that sending needs, or `None` when no relay is set: then messages wait in the outbox.
 ///
@@ -40,13 +42,14 @@ pub async fn mailer(
         host: relay.host,
         port: relay.port,
         tls,
+        authority: authority(settings)?,
         login,
         hello: base.host().to_owned(),
         connections: deliver::egress::CONNECTIONS_MAX,
         patience: Patience::default(),
         recipient: Recipient::relay(&who, None),
     };
-    let relay = Relay::new(config)?;
+    let relay = Relay::new(config).map_err(|error| Failure::usage(error.to_string()))?;
     relay.recipient().register(vault).await?;
     let sender = Sender::new(promise, from, base.clone())?;
     let signer = signer(vault, sender.domain(), settings.text("dkim_selector")).await?;
@@ -62,6 +65,13 @@ fn login(settings: &Settings) -> anyhow::Result<Option<Login>> {
         }
         _ => Err(Failure::usage("`relay_user` and `relay_password_file` belong together")),
     }
+}
+
+/// Who vouches for the relay: the public authorities, or the company's own alone.
+fn authority(settings: &Settings) -> anyhow::Result<Authority> {
+    let Some(file) = settings.given("relay_ca_file") else { return Ok(Authority::Public) };
+    let pem = read_text(Path::new(file), CERTIFICATES_BYTES_MAX).context("setting `relay_ca_file`")?;
+    Ok(Authority::Own(pem.into_bytes()))
 }
 
 /// Signs with the house's keys; makes an RSA key, which every receiver knows, and an Ed25519 key beside it at first use.
@@ -114,6 +124,13 @@ mod tests {
 
         let elsewhere = [("relay", "smtp://mail.example:25"), ("mail_from", "hello@corner.example")];
         assert!(ask(&elsewhere).await.is_err(), "in clear only on this machine");
+        // A file that holds no certificate is told before anything is sent, and so is one that is not there.
+        for (file, says) in [("/dev/null", "hold none in PEM"), ("/nonexistent/ca.pem", "relay_ca_file")] {
+            let wanted =
+                [("relay", "smtps://mail.example"), ("mail_from", "hello@corner.example"), ("relay_ca_file", file)];
+            let error = format!("{:#}", ask(&wanted).await.unwrap_err());
+            assert!(error.contains(says), "{error}");
+        }
         let half = [("relay", "smtps://mail.example"), ("mail_from", "hello@corner.example"), ("relay_user", "shop")];
         assert!(ask(&half).await.unwrap_err().to_string().contains("belong together"));
     }

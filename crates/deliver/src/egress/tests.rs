@@ -18,6 +18,7 @@ pub(crate) fn config(port: u16) -> RelayConfig {
         host: "127.0.0.1".to_owned(),
         port,
         tls: TlsMode::None,
+        authority: Authority::Public,
         login: None,
         hello: "shop.example".to_owned(),
         connections: 4,

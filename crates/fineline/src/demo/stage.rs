@@ -19,7 +19,7 @@ use console::Role;
 use decide::decide::is_held_out;
 use decide::order::{self, Wish};
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
-use deliver::egress::{Patience, Relay, RelayConfig, TlsMode};
+use deliver::egress::{Authority, Patience, Relay, RelayConfig, TlsMode};
 use deliver::outbox::Mailer;
 use deliver::sink::{self, Inbox};
 use deliver::{BaseUrl, Recipient, Sender};
@@ -341,6 +341,7 @@ async fn post(
         host: "127.0.0.1".to_owned(),
         port,
         tls: TlsMode::None,
+        authority: Authority::Public,
         login: None,
         hello: base.host().to_owned(),
         connections: deliver::egress::CONNECTIONS_MAX,

@@ -2,7 +2,7 @@
 //! that is moved by hand, and the shop's promise. Everything goes in and out as it does in earnest: over HTTP and SMTP.
 
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
-use deliver::egress::{Patience, Relay, RelayConfig, TlsMode};
+use deliver::egress::{Authority, Patience, Relay, RelayConfig, TlsMode};
 use deliver::mail::OpenedMail;
 use deliver::outbox::Mailer;
 use deliver::sink::{self, Inbox};
@@ -384,6 +384,7 @@ async fn mailer(vault: &Vault, promise: &Promise, base: &str, port: u16) -> Mail
         host: "127.0.0.1".to_owned(),
         port,
         tls: TlsMode::None,
+        authority: Authority::Public,
         login: None,
         hello: base.host().to_owned(),
         connections: 2,

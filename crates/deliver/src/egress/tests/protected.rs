@@ -2,11 +2,10 @@
 //! that only these tests trust; both are in `fixtures`, valid from 2020 to 2120, and guard nothing.
 
 use super::{bind, config};
-use crate::egress::{Connection, Handover, Login, Relay, RelayConfig, RelayFault, TlsMode};
+use crate::egress::{Authority, Connection, Handover, Login, Relay, RelayConfig, RelayError, RelayFault, TlsMode};
 use crate::mail::compose;
 use crate::mail::tests::{letter, sender};
 use base64::Engine as _;
-use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -17,6 +16,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto::aws_lc_rs};
 
 const ROOT: &[u8] = include_bytes!("../../../fixtures/root.pem");
+/// Vouches for nothing here.
+const OTHER_ROOT: &[u8] = include_bytes!("../../../fixtures/other-root.pem");
 const CERTIFICATE: &[u8] = include_bytes!("../../../fixtures/relay.pem");
 const KEY: &[u8] = include_bytes!("../../../fixtures/relay-key.pem");
 const USER: &str = "shop";
@@ -165,12 +166,8 @@ const OPEN: Way = Way { host: "localhost", tls: TlsMode::StartTls, login: None, 
 impl Way {
     fn relay(self, port: u16) -> Relay {
         let Self { host, tls, login, trusted } = self;
-        let mut relay = Relay::new(RelayConfig { host: host.to_owned(), tls, login, ..config(port) }).unwrap();
-        if trusted && tls != TlsMode::None {
-            let root = Certificate::from_pem(ROOT).unwrap();
-            relay.tls = Some(TlsParameters::builder(host.to_owned()).add_root_certificate(root).build().unwrap());
-        }
-        relay
+        let authority = if trusted { Authority::Own(ROOT.to_vec()) } else { Authority::Public };
+        Relay::new(RelayConfig { host: host.to_owned(), tls, authority, login, ..config(port) }).unwrap()
     }
 }
 
@@ -254,4 +251,46 @@ async fn each_way_to_log_in_works_with_the_right_password_only() {
     let (ended, heard) = check(Way { login: login(PASSWORD), ..OPEN }, offers).await;
     assert_eq!(ended, Err(RelayFault::Refused));
     assert!(!says(&heard.hidden, "AUTH"));
+}
+
+#[test]
+fn an_authority_of_ones_own_is_whole_certificates_and_nothing_else() {
+    let check = |tls, pem: &[u8]| {
+        let authority = Authority::Own(pem.to_vec());
+        Relay::new(RelayConfig { host: "localhost".to_owned(), tls, authority, ..config(25) }).map(|_| ())
+    };
+    let says = |error: RelayError| error.to_string();
+    assert_eq!(check(TlsMode::Tls, ROOT), Ok(()));
+    assert_eq!(check(TlsMode::Tls, &[ROOT, CERTIFICATE].concat()), Ok(()), "a bundle");
+    let half = ROOT.split_at(ROOT.len() / 2).0;
+    for (pem, says_so) in [
+        (&b""[..], "hold none in PEM"),
+        (b"not a certificate", "hold none in PEM"),
+        (KEY, "hold none in PEM"),
+        (&[ROOT, KEY].concat(), "beside a private key"),
+        (half, "cannot be read"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
+    ] {
+        let said = says(check(TlsMode::StartTls, pem).unwrap_err());
+        assert!(said.contains(says_so), "{said}");
+    }
+    assert!(says(check(TlsMode::None, ROOT).unwrap_err()).contains("of no use without TLS"));
+}
+
+#[tokio::test]
+async fn another_authority_of_ones_own_vouches_for_nobody() {
+    for (tls, wrapped) in [(TlsMode::Tls, true), (TlsMode::StartTls, false)] {
+        let (listener, port) = bind().await;
+        let ear = Ear::default();
+        let offers = Offers { wrapped, starttls: !wrapped, auth: "PLAIN" };
+        let authority = Authority::Own(OTHER_ROOT.to_vec());
+        let config = RelayConfig { host: "localhost".to_owned(), tls, authority, ..config(port) };
+        let other = Relay::new(config).unwrap();
+        let ended = tokio::select! {
+            () = relay(listener, offers, ear.clone()) => unreachable!("it goes on until it is dropped"),
+            ended = other.connect() => ended.map(|_| ()),
+        };
+        assert_eq!(ended, Err(RelayFault::Refused), "{tls:?}");
+        assert!(ear.lock().unwrap().hidden.is_empty(), "{tls:?}");
+    }
 }
