@@ -60,11 +60,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("relay", "", "the mail relay: smtp://host:25 (plain), smtp+starttls://host:587 or smtps://host:465"),
     key("relay_user", "", "user name at the relay"),
-    key("relay_password_file", "", "a file that holds the password at the relay"),
+    key("relay_password_file", "", "a file, or credential:NAME, that holds the password at the relay"),
     key(
         "relay_ca_file",
         "",
-        "a file with the certificates, in PEM, of the company's own authority that vouches for the relay, and then it alone; empty = the public ones",
+        "a file, or credential:NAME, with the certificates, in PEM, of the company's own authority that vouches for the relay, and then it alone; empty = the public ones",
     ),
     key("relay_operator", "", "who runs the relay, as people read it in the register of recipients; empty = its host"),
     key("mail_from", "", "the sender: one plain e-mail address"),

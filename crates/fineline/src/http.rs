@@ -80,7 +80,11 @@ async fn readyz(State(own): State<Own>) -> Response {
 }
 
 async fn render(State(own): State<Own>) -> Response {
-    telemetry::note_vault(&own.vault);
+    // Some figures are asked of the disk, which may be slow just when they matter most.
+    let vault = own.vault.clone();
+    if tokio::task::spawn_blocking(move || telemetry::note_vault(&vault)).await.is_err() {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "bug", "the figures could not be gathered: see the log");
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], own.metrics.render()).into_response()
 }
 

@@ -1,7 +1,7 @@
 //! The company's mail put together from settings: sender, signature, relay. Makes the signing keys when there are none yet
 //! and writes the relay into the register of recipients. It sends nothing; `deliver` does.
 
-use crate::config::{RelayTls, Settings, read_text};
+use crate::config::{RelaySetting, RelayTls, Settings, read_text};
 use crate::exit::Failure;
 use anyhow::Context;
 use deliver::dkim::{Algorithm, Key, RECORD_PREFIX, Signer};
@@ -9,7 +9,6 @@ use deliver::egress::{Authority, Login, Patience, Relay, RelayConfig, TlsMode};
 use deliver::outbox::Mailer;
 use deliver::{BaseUrl, Recipient, Sender};
 use promise::Promise;
-use std::path::Path;
 use vault::Vault;
 
 /// Largest password file, in bytes.
@@ -31,8 +30,23 @@ pub async fn mailer(
     let Some(from) = settings.given("mail_from") else {
         return Err(Failure::usage("`relay` is set, so `mail_from` is needed: the address that mails come from"));
     };
+    let relay = checked(settings, relay, base.host())?;
+    relay.recipient().register(vault).await?;
+    let sender = Sender::new(promise, from, base.clone())?;
+    let signer = signer(vault, sender.domain(), settings.text("dkim_selector")).await?;
+    Ok(Some(Mailer::new(sender, signer, relay)?))
+}
+
+/// The relay as set, everything about it checked that can be without reaching it; `None` when none is set.
+///
+/// # Errors
+/// A setting that is missing or wrong, a file that cannot be read.
+pub fn relay(settings: &Settings) -> anyhow::Result<Option<Relay>> {
+    settings.relay()?.map(|relay| checked(settings, relay, "localhost")).transpose()
+}
+
+fn checked(settings: &Settings, relay: RelaySetting, hello: &str) -> anyhow::Result<Relay> {
     let who = settings.given("relay_operator").map_or_else(|| relay.host.clone(), str::to_owned);
-    let login = login(settings)?;
     let tls = match relay.tls {
         RelayTls::Plain => TlsMode::None,
         RelayTls::StartTls => TlsMode::StartTls,
@@ -43,24 +57,29 @@ pub async fn mailer(
         port: relay.port,
         tls,
         authority: authority(settings)?,
-        login,
-        hello: base.host().to_owned(),
+        login: login(settings)?,
+        hello: hello.to_owned(),
         connections: deliver::egress::CONNECTIONS_MAX,
         patience: Patience::default(),
         recipient: Recipient::relay(&who, None),
     };
-    let relay = Relay::new(config).map_err(|error| Failure::usage(error.to_string()))?;
-    relay.recipient().register(vault).await?;
-    let sender = Sender::new(promise, from, base.clone())?;
-    let signer = signer(vault, sender.domain(), settings.text("dkim_selector")).await?;
-    Ok(Some(Mailer::new(sender, signer, relay)?))
+    Relay::new(config).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The text of a file that a setting names, or of a credential.
+fn named(name: &str, file: &str, bytes_max: u64) -> anyhow::Result<String> {
+    let path = crate::root::path(file).ok_or_else(|| {
+        Failure::usage(format!("setting `{name}` should be a path, or credential: and a name without a slash"))
+    })?;
+    read_text(&path, bytes_max).with_context(|| format!("setting `{name}`"))
 }
 
 fn login(settings: &Settings) -> anyhow::Result<Option<Login>> {
     match (settings.given("relay_user"), settings.given("relay_password_file")) {
         (None, None) => Ok(None),
         (Some(user), Some(file)) => {
-            let password = read_text(Path::new(file), PASSWORD_BYTES_MAX)?.trim_end_matches(['\r', '\n']).to_owned();
+            let password = named("relay_password_file", file, PASSWORD_BYTES_MAX)?;
+            let password = password.trim_end_matches(['\r', '\n']).to_owned();
             Ok(Some(Login { user: user.to_owned(), password }))
         }
         _ => Err(Failure::usage("`relay_user` and `relay_password_file` belong together")),
@@ -70,8 +89,7 @@ fn login(settings: &Settings) -> anyhow::Result<Option<Login>> {
 /// Who vouches for the relay: the public authorities, or the company's own alone.
 fn authority(settings: &Settings) -> anyhow::Result<Authority> {
     let Some(file) = settings.given("relay_ca_file") else { return Ok(Authority::Public) };
-    let pem = read_text(Path::new(file), CERTIFICATES_BYTES_MAX).context("setting `relay_ca_file`")?;
-    Ok(Authority::Own(pem.into_bytes()))
+    Ok(Authority::Own(named("relay_ca_file", file, CERTIFICATES_BYTES_MAX)?.into_bytes()))
 }
 
 /// Signs with the house's keys; makes an RSA key, which every receiver knows, and an Ed25519 key beside it at first use.
@@ -93,6 +111,7 @@ async fn signer(vault: &Vault, domain: &str, selector: &str) -> anyhow::Result<S
 mod tests {
     use super::*;
     use crate::house::household;
+    use std::path::Path;
 
     fn settings(pairs: &[(&'static str, &str)]) -> Settings {
         let nothing = Path::new("/dev/null");
@@ -125,10 +144,17 @@ mod tests {
         let elsewhere = [("relay", "smtp://mail.example:25"), ("mail_from", "hello@corner.example")];
         assert!(ask(&elsewhere).await.is_err(), "in clear only on this machine");
         // A file that holds no certificate is told before anything is sent, and so is one that is not there.
-        for (file, says) in [("/dev/null", "hold none in PEM"), ("/nonexistent/ca.pem", "relay_ca_file")] {
+        for (file, says) in [
+            ("/dev/null", "hold none in PEM"),
+            ("/nonexistent/ca.pem", "relay_ca_file"),
+            ("credential:a/b", "without a slash"),
+        ] {
             let wanted =
                 [("relay", "smtps://mail.example"), ("mail_from", "hello@corner.example"), ("relay_ca_file", file)];
             let error = format!("{:#}", ask(&wanted).await.unwrap_err());
+            assert!(error.contains(says), "{error}");
+            // `doctor` finds it as well, without a vault.
+            let error = format!("{:#}", relay(&settings(&wanted)).unwrap_err());
             assert!(error.contains(says), "{error}");
         }
         let half = [("relay", "smtps://mail.example"), ("mail_from", "hello@corner.example"), ("relay_user", "shop")];

@@ -2,7 +2,7 @@
 
 use crate::cli::Cli;
 use crate::config::KEYS;
-use crate::telemetry::all_metrics;
+use crate::telemetry::{ALERTS, all_metrics};
 use clap::CommandFactory;
 use std::fmt::Write;
 
@@ -90,6 +90,40 @@ pub fn metrics_page() -> String {
     );
     for (name, says) in all_metrics() {
         let _ = writeln!(out, "| `{name}` | {says} |");
+    }
+    out.push_str(
+        "\n## Be woken by\n\nWorst first. The same rules for Prometheus stand in `packaging/alerts.yml`.\n\n| when | what it means | \
+         what to do |\n|---|---|---|\n",
+    );
+    for alert in ALERTS {
+        let _ = writeln!(out, "| `{}` | {} | {} |", alert.when, alert.means, alert.act);
+    }
+    out.push_str(
+        "\n## Alive and ready\n\n- `/livez` answers 200 as long as the process turns over requests. Restart it when it does not answer \
+         for a minute, and for nothing\n  else: a process that is alive and not ready may be doing what it must.\n- `/readyz` answers 200 when \
+         the house may be sent work, else 503 with a code and no reason that a stranger could use: the log has\n  it. Take it out of the \
+         balancer then; people's own pages and withdrawals are served as long as that is possible.\n",
+    );
+    out
+}
+
+/// `packaging/alerts.yml`.
+#[must_use]
+pub fn alerts_file() -> String {
+    let mut out = String::from(
+        "# Made from the program (docs/reference/metrics.md, \"Be woken by\"): rules for Prometheus. The job is called `fineline` there.\n\
+         groups:\n  - name: fineline\n    rules:\n",
+    );
+    for alert in ALERTS {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let _ = writeln!(
+            out,
+            "      - alert: {}\n        expr: {}\n        for: 5m\n        annotations:\n          summary: {}\n          action: {}",
+            alert.name,
+            quoted(alert.when),
+            quoted(alert.means),
+            quoted(alert.act)
+        );
     }
     out
 }

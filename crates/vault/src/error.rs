@@ -40,6 +40,14 @@ pub enum VaultError {
         /// Ours.
         known: u32,
     },
+    /// A later program wrote something there that this one would take for damage.
+    #[error("{path} holds `{what}`, which this program does not know: a later one wrote it, so open it with that one")]
+    Needs {
+        /// The folder.
+        path: PathBuf,
+        /// The word for it.
+        what: String,
+    },
     /// There is no data folder here.
     #[error("{path} is not a fineline data folder; `fineline init` makes one")]
     NoHouse {

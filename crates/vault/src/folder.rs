@@ -1,17 +1,17 @@
 //! Responsible for the data folder: its layout, its format version, its lock, and the check that the root key is the
 //! right one, made before anything is written.
 //!
-//! `house` (format, id, root check value, and how a passphrase becomes the root key) · `lock` · `keys/ring` · `tombstones` ·
-//! `narrowings` · `urgent.log` · `head` · `store/` · `pass` (while it is served)
+//! `house` (format, id, root check value, how a passphrase becomes the root key, what a program must know) · `lock` · `keys/ring` · `tombstones` ·
+//! `narrowings` · `urgent.log` · `head` · `store/` · `backed-up` (the last backup) · `pass` (while it is served)
 //!
 //! Deliberately not: what stands in those files. One process holds a folder at a time.
 
-use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use crate::key::{Ring, Root, RootSource, Stretch};
 use crate::narrowing::Narrowings;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
+use crate::{VaultError, upgrade};
 use model::{HouseId, Rng};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,10 @@ pub(crate) const NARROWINGS: &str = "narrowings";
 
 /// Stands in a folder from the first to the last moment of a restore.
 const RESTORING: &str = "restoring";
+
+/// Begins the line of the file `house` that says what a program must know to open the folder: words, written before the first
+/// thing that an older program would take for damage. Its house writes none yet; a later one may.
+const NEEDS: &str = "needs ";
 
 const TITLE: &str = "fineline data folder";
 
@@ -220,17 +224,27 @@ pub(crate) fn read_house_file(path: &Path) -> Result<HouseFile, VaultError> {
     }
     let house = field("house ").and_then(|house| HouseId::parse(house).ok()).ok_or_else(no_house)?;
     let check = field("root check ").and_then(model::id::from_base32).ok_or_else(no_house)?;
-    let stretch = match lines.next() {
-        Some(line) => {
-            let stretch = line.strip_prefix("root from ").and_then(Stretch::from_text);
-            Some(stretch.ok_or_else(no_house)?)
+    let mut stretch = None;
+    for line in lines {
+        if let Some(words) = line.strip_prefix(NEEDS) {
+            let unknown = words.split_whitespace().find(|word| !upgrade::KNOWS.contains(word));
+            if let Some(what) = unknown {
+                return Err(VaultError::Needs { path: path.to_path_buf(), what: what.to_owned() });
+            }
+        } else {
+            let from = line.strip_prefix("root from ").filter(|_| stretch.is_none()).and_then(Stretch::from_text);
+            stretch = Some(from.ok_or_else(no_house)?);
         }
-        None => None,
-    };
+    }
     Ok(HouseFile { house, check, stretch })
 }
 
 impl HouseFile {
+    /// Its format: no other is opened.
+    pub(crate) const fn format(&self) -> u32 {
+        FORMAT
+    }
+
     fn to_text(&self) -> String {
         let stretch = self.stretch.as_ref();
         let stretch = stretch.map_or_else(String::new, |stretch| format!("root from {}\n", stretch.to_text()));
@@ -379,10 +393,29 @@ mod tests {
         let (_temp, data, root) = house();
         let text = String::from_utf8(Disk::read(&data.join("house")).unwrap().unwrap()).unwrap();
         let salt = "248h248h248h248h248h248h24";
-        for line in ["root from somewhere".to_owned(), format!("root from argon2id m=1 t=1 p=1 salt={salt}")] {
+        let twice = "root from argon2id m=65536 t=3 p=1 salt=248h248h248h248h248h248h24\n".repeat(2);
+        for line in [
+            "root from somewhere".to_owned(),
+            format!("root from argon2id m=1 t=1 p=1 salt={salt}"),
+            "more".into(),
+            twice,
+        ] {
             Disk::replace(&data.join("house"), format!("{text}{line}\n").as_bytes()).unwrap();
             assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })), "{line}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_needs_what_we_do_not_know_is_refused_by_that_word() {
+        let (_temp, data, root) = house();
+        let text = String::from_utf8(Disk::read(&data.join("house")).unwrap().unwrap()).unwrap();
+        Disk::replace(&data.join("house"), format!("{text}needs sealed-names\n").as_bytes()).unwrap();
+        let before = contents(&data);
+        let error = Folder::open(&data, &root).err().unwrap();
+        assert!(matches!(&error, VaultError::Needs { what, .. } if what == "sealed-names"), "{error}");
+        assert_eq!(contents(&data), before);
+        Disk::replace(&data.join("house"), format!("{text}needs \n").as_bytes()).unwrap();
+        Folder::open(&data, &root).unwrap();
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::format::{
 use crate::key::{DaySecrets, HouseKeys, PersonKey, RecordKey, Ring};
 use crate::narrowing::Narrowings;
 use crate::person::{self, Open, Rows, StoredEvent};
+use crate::pulse::Waits;
 use crate::retention::{self, CORE};
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::state::{Generation, Reach};
@@ -69,6 +70,10 @@ pub(crate) struct House {
     /// Where the rotation of keys stands, as the store has it. Changed by the committer alone.
     rotation: Mutex<RotationForm>,
     pub times: Times,
+    /// Commands that have no answer yet.
+    pub waits: Waits,
+    /// Since when each wish waits that is on the urgent log and not in the store. Apart from it: its lock is held over syncs.
+    held: Mutex<BTreeMap<u64, At>>,
     pub failpoints: Failpoints,
     /// What was read and is not yet written down.
     pub unwritten: Unwritten,
@@ -182,6 +187,8 @@ impl House {
             failpoints: Failpoints::default(),
             folder: parts.folder,
             times: Times::default(),
+            waits: Waits::default(),
+            held: Mutex::default(),
             unwritten: Unwritten::default(),
             habit: Mutex::default(),
             alarms: Mutex::default(),
@@ -311,8 +318,11 @@ impl House {
             Some(log) => {
                 let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
                 let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
+                let began = self.ticks();
                 let appended = log.append(&[person.as_bytes().as_slice(), &sealed].concat());
-                appended.inspect_err(|error| self.close_after(error))?
+                let seq = appended.inspect_err(|error| self.close_after(error))?;
+                self.times.urgent.add(self.ticks().saturating_sub(began));
+                seq
             }
             None => urgent.next,
         };
@@ -350,7 +360,13 @@ impl House {
                 generation.state.put(Arc::new(person), now);
             }
         });
+        lock(&self.held).insert(waiting.seq, self.now());
         urgent.waiting.push(waiting);
+    }
+
+    /// Since when the oldest wish waits that the store does not have.
+    pub(crate) fn oldest_wish(&self) -> Option<At> {
+        lock(&self.held).values().min().copied()
     }
 
     /// Puts back in force what the log still held when the house was opened.
@@ -389,6 +405,7 @@ impl House {
     pub(crate) fn drained(&self, written: &[u64]) -> Result<(), VaultError> {
         let mut urgent = self.urgent();
         urgent.waiting.retain(|waiting| !written.contains(&waiting.seq));
+        lock(&self.held).retain(|seq, _| !written.contains(seq));
         match &mut urgent.log {
             Some(log) => log.drained(written),
             None => Ok(()),

@@ -9,7 +9,8 @@
 //! `narrow` (urgent commands) and `commit` (the one writer, a file per command) → `house` (what is open) and `state` (what
 //! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
 //! → `engine` and `disk` (where) → `chain`, `log`, `note`, `statement`, [`receipt`], [`tile`], [`audit`] (proof) →
-//! [`witness`] and [`fsck`] (whether all of it is still there) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) →
+//! [`witness`] and [`fsck`] (whether all of it is still there), [`upgrade`] (which program may open it) and [`pulse`] (how it is
+//! doing) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) →
 //! `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
@@ -47,6 +48,7 @@ pub mod permit;
 mod person;
 mod pressure;
 pub mod projection;
+pub mod pulse;
 pub mod receipt;
 pub mod record;
 mod retention;
@@ -63,6 +65,7 @@ mod tombstone;
 mod totals;
 pub mod trace;
 mod unwritten;
+pub mod upgrade;
 mod urgent;
 #[cfg(test)]
 mod vectors;
@@ -72,11 +75,12 @@ pub mod witness;
 pub use alarm::{Alarm, AlarmKind};
 pub use commit::times::Stage;
 pub use error::VaultError;
-pub use key::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource};
+pub use key::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource, is_for_owner_alone};
 pub use narrowing::NARROWING_DAYS;
 pub use pass::Pass;
 pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
+pub use pulse::{Pulse, REMOVED_WITHIN_DAYS};
 pub use record::*;
 pub use retention::{ROTATED_WITHIN_DAYS, WHY_DAYS};
 pub use set::PermitSet;

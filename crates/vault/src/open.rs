@@ -272,11 +272,15 @@ pub(crate) fn send<T>(
         return Err(VaultError::Closed);
     }
     let (reply, answer) = tokio::sync::oneshot::channel();
-    match vault.inner.queue.try_send(command(reply)) {
-        Ok(()) => Ok(crate::Pending(answer)),
-        Err(TrySendError::Full(_)) => Err(VaultError::Busy),
-        Err(TrySendError::Disconnected(_)) => Err(VaultError::Closed),
-    }
+    let house = &vault.inner.house;
+    // Before it can be served: who is served has been counted.
+    house.waits.begin(house.ticks());
+    let sent = vault.inner.queue.try_send(command(reply));
+    sent.inspect_err(|_| house.waits.take_back()).map_err(|error| match error {
+        TrySendError::Full(_) => VaultError::Busy,
+        TrySendError::Disconnected(_) => VaultError::Closed,
+    })?;
+    Ok(crate::Pending(answer))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use model::Clock;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use vault::backup::{Beside, Extent, KEY_BACKUP_DAYS, Shelf, Taken, take};
+use vault::backup::{BackupNote, Beside, Extent, KEY_BACKUP_DAYS, Shelf, Taken, take};
 use vault::{Pass, Vault, VaultError};
 
 /// Where to, and how much.
@@ -49,6 +49,8 @@ pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         }
         taken => taken?,
     };
+    // Both streams are whole on their disks: from here on nobody is reminded of a backup.
+    BackupNote { batch: taken.batch, at: SystemClock.now() }.write(&ground.settings.data())?;
     ground.say.answer(&machine(&taken), human(&taken))?;
     ground.say.next("fineline restore --drill, to see that it can be restored");
     Ok(Exit::Fine)

@@ -12,6 +12,7 @@ use deliver::dkim::Signer;
 use model::{At, Clock};
 use serde::Serialize;
 use std::path::Path;
+use vault::backup::{BACKUP_DUE_DAYS, BACKUP_GONE_DAYS, BackupNote};
 use vault::witness::WitnessState;
 use vault::{Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
 
@@ -56,6 +57,7 @@ pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         disk(&ground.settings.data()),
         root(ground),
         relay(ground),
+        backup(last_backup(&ground.settings.data()), SystemClock.now()),
     ];
     findings.extend(folder(ground));
     for found in &findings {
@@ -134,7 +136,7 @@ fn root_key(root: &Root, data: &Path) -> Finding {
         return finding("root key", Health::Broken, format!("{root} cannot be looked at"));
     };
     let mode = stat.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if !vault::is_for_owner_alone(path, mode, stat.uid()) {
         return finding("root key", Health::Broken, format!("{} has mode {mode:o}; run chmod 600", path.display()));
     }
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -262,6 +264,29 @@ fn rotation(state: &RotationState, now: At) -> Finding {
     }
 }
 
+/// The last backup that is noted; a note that cannot be read is none.
+fn last_backup(data: &Path) -> Option<BackupNote> {
+    BackupNote::read(data).ok().flatten()
+}
+
+/// Nothing else reminds of a backup that was not made.
+fn backup(last: Option<BackupNote>, now: At) -> Finding {
+    let run = "run `fineline backup` daily, and `fineline restore --drill` monthly";
+    let Some(BackupNote { batch, at }) = last else {
+        return finding("backup", Health::Look, format!("this folder was never backed up: {run}"));
+    };
+    let says = format!("the last one, of batch {batch}, was made at {at}");
+    // A time to come is no backup of today: a clock was wrong.
+    if at > now.plus_days(1) || at.plus_days(BACKUP_GONE_DAYS) < now {
+        let gone = format!("its keys are {BACKUP_GONE_DAYS} days old and must not be kept: there is no backup");
+        return finding("backup", Health::Broken, format!("{says}; {gone}; {run}"));
+    }
+    match at.plus_days(BACKUP_DUE_DAYS) < now {
+        true => finding("backup", Health::Look, format!("{says}: {run}")),
+        false => finding("backup", Health::Fine, says),
+    }
+}
+
 /// The DNS records of the signing keys: without them receivers take our mail for somebody else's.
 fn signature(ground: &Ground, vault: &Vault) -> Vec<Finding> {
     let domain = ground.settings.given("mail_from").and_then(|from| from.rsplit_once('@')).map(|(_, domain)| domain);
@@ -272,13 +297,15 @@ fn signature(ground: &Ground, vault: &Vault) -> Vec<Finding> {
 
 fn relay(ground: &Ground) -> Finding {
     let sender = ground.settings.given("mail_from").is_some();
-    match ground.settings.relay() {
+    // Also what it takes to speak to it: password, certificates.
+    let checked = crate::mail::relay(&ground.settings).and_then(|_| ground.settings.relay());
+    match checked {
         Ok(Some(relay)) if sender => {
             finding("mail", Health::Fine, format!("through {} port {}", relay.host, relay.port))
         }
         Ok(Some(_)) => finding("mail", Health::Broken, "`relay` is set but `mail_from` is not"),
         Ok(None) => finding("mail", Health::Look, "no `relay` is set: messages wait in the outbox"),
-        Err(error) => finding("mail", Health::Broken, error.to_string()),
+        Err(error) => finding("mail", Health::Broken, format!("{error:#}")),
     }
 }
 
@@ -304,6 +331,24 @@ mod tests {
         assert_eq!(rotation(&state, deleted.plus_days(1)).health, Health::Fine);
         assert_eq!(rotation(&state, deleted.plus_days(1).plus_ms(1)).health, Health::Broken);
         assert_eq!(rotation(&RotationState { forgotten_at: None, ..state }, deleted.plus_days(9)).health, Health::Fine);
+    }
+
+    #[test]
+    fn c22_a_backup_that_was_not_made_turns_yellow_and_then_red() {
+        let at = At::parse("2026-11-23T02:00:00Z").unwrap();
+        let note = Some(BackupNote { batch: 7, at });
+        assert_eq!(backup(None, at).health, Health::Look);
+        for (days, health) in [
+            (0, Health::Fine),
+            (1, Health::Fine),
+            (2, Health::Fine),
+            (3, Health::Look),
+            (7, Health::Look),
+            (8, Health::Broken),
+            (-2, Health::Broken),
+        ] {
+            assert_eq!(backup(note, at.plus_days(days)).health, health, "{days} days later");
+        }
     }
 
     #[test]

@@ -136,6 +136,39 @@ fn a_data_folder_of_another_version_is_refused_before_any_write() {
 }
 
 #[test]
+fn an_upgrade_is_looked_at_without_a_change_while_the_house_is_served_and_ends_with_three_codes() {
+    let desk = Desk::applied();
+    let before = desk.bytes_of("data");
+    let fine = desk.run(&["upgrade", "--check", "--json"]).fine().json();
+    assert_eq!((&fine["opens"], &fine["format"], &fine["engine"]), (&true.into(), &1.into(), &"fjall".into()));
+    assert_eq!((&fine["previous"], &fine["findings"]), (&serde_json::Value::Null, &serde_json::json!([])));
+    assert_eq!(desk.bytes_of("data"), before, "nothing was written");
+    // 1: it opens, and something should be known first.
+    let other = desk.command(&["upgrade", "--check", "--json"]).env("FINELINE_ENGINE", "redb").output().unwrap();
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    desk.write("promise.toml", "edition = 9\n");
+    let refused = desk.run(&["upgrade", "--check", "--json"]);
+    assert!(refused.code == 1 && refused.out.contains("is refused by this program"), "{refused:?}");
+    desk.write("promise.toml", promise::fixture::SHOP);
+    // 5: another root key, a later file, a word that is not known.
+    let root = desk.read("keys/root");
+    desk.write("keys/root", &"0".repeat(64));
+    desk.run(&["upgrade", "--check"]).failed(5, "does not open this data folder");
+    desk.write("keys/root", &root);
+    let house = desk.read("data/house");
+    desk.write("data/house", &format!("{house}needs sealed-names\n"));
+    for command in [&["upgrade", "--check"][..], &["fsck"], &["serve"]] {
+        desk.run(command).failed(5, "holds `sealed-names`, which this program does not know");
+    }
+    desk.write("data/house", &house);
+    // Served meanwhile: no lock is needed.
+    let (mut child, _) = crate::durable::serve(&desk, &[]);
+    desk.run(&["upgrade", "--check"]).fine();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn settings_say_where_they_come_from_and_secrets_never_stand_in_flags() {
     let desk = Desk::new();
     desk.write("fineline.toml", "listen = \"127.0.0.1:4700\"\n");

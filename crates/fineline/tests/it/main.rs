@@ -15,6 +15,7 @@ mod durable;
 mod forgetting;
 mod history;
 mod house;
+mod kept;
 mod keys;
 #[cfg(test)]
 mod log;

@@ -7,12 +7,13 @@
 //!
 //! Reading order: `frame` (bytes with checks) → `stream` (what is in them) → [`Source`] (an open house gives its streams
 //! out) → `merge` (a full stream and what changed since, as one) → [`Shelf`] and [`take`] (folders of streams) →
-//! `opening` (does every record open) → [`restore`] (a new data folder, with everybody taken out who must not come back)
+//! `note` (when it was last done) → `opening` (does every record open) → [`restore`] (a new data folder, with everybody taken out who must not come back)
 //!
 //! Deliberately not: sockets (the program carries the bytes), the root key, and when a backup is due.
 
 mod frame;
 mod merge;
+mod note;
 mod opening;
 mod restore;
 mod shelf;
@@ -22,6 +23,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 
+pub use note::{BACKUP_DUE_DAYS, BACKUP_GONE_DAYS, BackupNote};
 pub use restore::{Drilled, Plan, Restored, drill, restore};
 pub use shelf::{Beside, Shelf};
 pub use source::Source;

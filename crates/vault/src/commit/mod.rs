@@ -157,7 +157,9 @@ impl Committer {
         held: &mut Option<Command>,
     ) -> Result<Flow, VaultError> {
         if first.is_alone() {
-            return self.flush(Vec::new()).map(|()| self.serve_alone(first));
+            let flow = self.flush(Vec::new()).map(|()| self.serve_alone(first));
+            self.house.waits.end(1);
+            return flow;
         }
         let mut weight = first.weight();
         let mut commands = vec![first];
@@ -174,7 +176,10 @@ impl Committer {
                 Err(_) => break,
             }
         }
-        self.flush(commands).map(|()| Flow::Go)
+        let n_asked = commands.iter().filter(|command| !matches!(command, Command::Wake)).count();
+        let flushed = self.flush(commands);
+        self.house.waits.end(n_asked);
+        flushed.map(|()| Flow::Go)
     }
 
     /// Urgent commands first, then what was read, then these, in one batch; erasures in one of their own.

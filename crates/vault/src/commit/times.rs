@@ -1,6 +1,7 @@
 //! Where the committer's time goes, so that a slow disk and a slow fold can be told apart. Sums since the start; nothing
 //! is decided by them.
 
+use crate::pulse::Latest;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -37,7 +38,11 @@ impl Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Times {
     stages: [AtomicU64; 4],
-    batches: AtomicU64,
+    n_batches: AtomicU64,
+    /// Of the latest batches: writing and syncing.
+    pub batches: Latest,
+    /// Of the latest urgent commands: the same.
+    pub urgent: Latest,
 }
 
 impl Times {
@@ -46,10 +51,13 @@ impl Times {
         if let Some(sum) = self.stages.get(stage as usize) {
             sum.fetch_add(ns, Ordering::Relaxed);
         }
+        if stage == Stage::Write {
+            self.batches.add(took);
+        }
     }
 
     pub(crate) fn count_batch(&self) {
-        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.n_batches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Time spent in a stage.
@@ -59,6 +67,6 @@ impl Times {
 
     /// Batches written.
     pub(crate) fn n_batches(&self) -> u64 {
-        self.batches.load(Ordering::Relaxed)
+        self.n_batches.load(Ordering::Relaxed)
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use day::DaySecrets;
 pub(crate) use house::{HouseKeys, Signer};
 pub(crate) use person::PersonKey;
 pub(crate) use ring::{KekVersion, Ring};
-pub use root::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource};
+pub use root::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource, is_for_owner_alone};
 pub(crate) use root::{Root, Stretch};
 
 use aws_lc_rs::hmac;

@@ -8,7 +8,7 @@ use crate::VaultError;
 use crate::disk::{Disk, file_error};
 use argon2::{Algorithm, Argon2, Params, Version};
 use model::{HouseId, Rng};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Shortest passphrase, in characters.
@@ -221,10 +221,21 @@ impl Root {
 }
 
 /// The content of a file of a secret. Refuses one that others can read, before reading it.
+/// Where a service manager lays the credentials of each service, in a folder that this service alone may enter.
+const CREDENTIALS: &str = "/run/credentials/";
+
+/// Whether nobody but the owner can read a file of a key or a passphrase. A credential of a service that runs under a user of
+/// its own is root's, may be read by that user through an access list, and so *looks* readable by its group: mode 440.
+#[must_use]
+pub fn is_for_owner_alone(path: &Path, mode: u32, owner: u32) -> bool {
+    let is_credential = path.starts_with(CREDENTIALS) && !path.components().any(|part| part.as_os_str() == "..");
+    mode & 0o077 == 0 || (is_credential && owner == 0 && mode & 0o037 == 0)
+}
+
 fn private(path: &Path) -> Result<Wiped, VaultError> {
     let metadata = std::fs::metadata(path).map_err(|source| file_error("reading the root key", path, source))?;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if !is_for_owner_alone(path, mode, metadata.uid()) {
         return Err(VaultError::RootReadable { path: path.to_path_buf(), mode });
     }
     let bytes = usize::try_from(metadata.len()).unwrap_or(usize::MAX);

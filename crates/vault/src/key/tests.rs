@@ -204,3 +204,24 @@ fn signing_keys_have_their_rfc_7638_names() {
     let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
     assert_eq!(house::thumbprint(x), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
+
+#[test]
+fn d14_a_credential_of_a_service_is_for_it_alone_and_nothing_else_that_a_group_may_read() {
+    let credential = "/run/credentials/fineline.service/root";
+    for (path, mode, owner, is_private) in [
+        ("/etc/fineline/root", 0o600, 1_000, true),
+        ("/etc/fineline/root", 0o400, 0, true),
+        // Readable by its group: where an access list stands behind it, and nowhere else.
+        (credential, 0o440, 0, true),
+        (credential, 0o400, 61_184, true),
+        (credential, 0o440, 61_184, false),
+        (credential, 0o460, 0, false),
+        (credential, 0o444, 0, false),
+        ("/etc/fineline/root", 0o440, 0, false),
+        ("/run/credentials/../../etc/fineline/root", 0o440, 0, false),
+        ("/run/credentials-of-others/root", 0o440, 0, false),
+    ] {
+        let alone = super::is_for_owner_alone(std::path::Path::new(path), mode, owner);
+        assert_eq!(alone, is_private, "{path} {mode:o} {owner}");
+    }
+}
