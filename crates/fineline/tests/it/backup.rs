@@ -15,7 +15,7 @@ const RESTORE: [&str; 8] =
     ["restore", "--from", "backup", "--keys", "keys-apart", "--tombstones", "data/tombstones", "--json"];
 
 /// The shop's server tells of an order of each, in a house that is served.
-fn order(at: SocketAddr, key: &str, users: &[&str]) {
+pub fn order(at: SocketAddr, key: &str, users: &[&str]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shop = Loopback::with_key(at, key).unwrap();
     for user in users {

@@ -11,6 +11,7 @@ mod backup;
 mod canary;
 mod command_line;
 mod demo;
+mod drill;
 mod durable;
 mod forgetting;
 mod history;
@@ -19,6 +20,7 @@ mod kept;
 mod keys;
 #[cfg(test)]
 mod log;
+mod packaging;
 mod program;
 mod reference;
 mod story;
