@@ -410,6 +410,17 @@ impl House {
         self.publish(|generation| leaving.iter().for_each(|leaving| generation.state.forget(&leaving.person)));
     }
 
+    /// Into memory.
+    pub(crate) fn admit(&self, person: crate::state::Person, (values, members, _): Values) {
+        self.publish(|generation| {
+            let (id, number) = (person.id, person.number);
+            self.follow(None, person.touched, id);
+            let now = self.now();
+            generation.state.put(Arc::new(person), now);
+            generation.state.put_values(number, &values, &members);
+        });
+    }
+
     pub(crate) fn leaving(&self) -> Vec<Leaving> {
         lock(&self.leaving).values().copied().collect()
     }

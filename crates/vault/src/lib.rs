@@ -431,6 +431,18 @@ impl Vault {
         Ok(Pending::ready(answer))
     }
 
+    /// Takes an erasure within a day back: the person is there again as before, in memory and store, and sees who did it.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn undo_erasure(
+        &self,
+        who: ErasedWho,
+        by: UndoneBy,
+    ) -> Result<Pending<Result<ErasureUndone, NotUndone>>, VaultError> {
+        send(self, |reply| Command::Undo(Box::new(who), Box::new(by), reply))
+    }
+
     /// New key-encryption-key version: re-wraps every living person's row, destroys the old version, compacts. Goes on in
     /// slices between other commands, and after a crash where it was. Covers everything that was deleted before this call.
     ///

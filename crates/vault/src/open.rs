@@ -4,6 +4,7 @@
 
 use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
+use crate::commit::undo::cut_short;
 use crate::commit::{Command, Committer, Rotations, Values, in_memory, load_rotation};
 use crate::engine::{Engine, EngineSnapshot, Keyspace};
 use crate::folder::Folder;
@@ -104,6 +105,7 @@ impl Vault {
         load_rotation(&house, chain.number() > 0)?;
         let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
         let mut committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations };
+        committer.finish_undos(&cut_short())?;
         load_people(&house, &mut committer.wheel)?;
         house.replay()?;
         committer.settle()?;
@@ -219,7 +221,8 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
     Ok(())
 }
 
-fn load_person(
+/// A profile as memory holds it, with its trait values.
+pub(crate) fn load_person(
     house: &House,
     store: &dyn EngineSnapshot,
     id: &ProfileId,
@@ -229,7 +232,7 @@ fn load_person(
     let values = house.values(&mut open, store, today)?;
     let reach = house.reach(&mut open, store, None)?;
     for read in open.core.staff_reads.iter().filter(|read| At::from_ms(read.at).day() == today) {
-        if read.act.as_deref() != Some(StaffAct::HANDED_OFF) {
+        if read.act.as_deref().is_none_or(StaffAct::is_a_look) {
             // Whoever opened too many people today had their alarm when it happened.
             let _ = house.habit().opened(&read.staff, open.core.number, today);
         }

@@ -6,7 +6,7 @@ use crate::VaultError;
 use crate::alarm::Alarm;
 use crate::commit::Command;
 use crate::engine::{EngineSnapshot, Keyspace};
-use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, RequestForm, SaleForm};
+use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, SaleForm};
 use crate::house::House;
 use crate::permit::Permit;
 use crate::record::{
@@ -337,10 +337,7 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn erasure_receipt(&self, request: RequestId) -> Result<Option<String>, VaultError> {
-        let key = House::request_row(&request);
-        let Some(sealed) = self.store().get(Keyspace::House, &key)? else { return Ok(None) };
-        let plain = self.house.open_house(RecordKind::Request, &key, &sealed)?;
-        let form: RequestForm = format::decode("house", &plain)?;
+        let Some(form) = self.house.request(self.store(), &request)? else { return Ok(None) };
         let payload = statement::of_erasure(&self.house, &form)?;
         statement::receipt(&self.house, self.store(), &payload, form.proof.as_ref()).map(Some)
     }

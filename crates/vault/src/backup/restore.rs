@@ -14,6 +14,7 @@ use super::shelf::{Beside, Shelf};
 use super::stream::{Change, Head, Kind, StreamReader};
 use crate::campaign::{CampaignState, State as CampaignDoes};
 use crate::commit::erase::{Leaving, OWN};
+use crate::commit::undo::cut_short;
 use crate::commit::{Committer, Rotations, load_rotation};
 use crate::disk::{Disk, file_error};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
@@ -428,6 +429,7 @@ impl Loaded {
             n_rows: self.n_rows,
             ..Restored::default()
         };
+        self.committer.finish_undos(&cut_short())?;
         let everybody = self.everybody()?;
         self.take_back(ready, &everybody, &mut done)?;
         self.take_out(ready, &everybody, &mut done)?;

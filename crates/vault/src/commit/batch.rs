@@ -176,7 +176,12 @@ impl<'h> Batch<'h> {
                 self.answer(reply, acknowledged);
             }
             Command::Wake => {}
-            Command::Turn(_) | Command::Sweep(_) | Command::Rotate(_) | Command::Backup(_) | Command::Close(_) => {}
+            Command::Turn(_)
+            | Command::Sweep(_)
+            | Command::Rotate(_)
+            | Command::Backup(_)
+            | Command::Undo(..)
+            | Command::Close(_) => {}
         }
     }
 
@@ -247,7 +252,7 @@ impl<'h> Batch<'h> {
     }
 
     pub(crate) fn count(&mut self, source: &SourceName, event: &EventName, word: &str) {
-        let name = format!("outcome/{}/{source}/{event}/{word}", self.now.day());
+        let name = format!("{}{}/{source}/{event}/{word}", super::sweep::OUTCOMES, self.now.day());
         let n = self.outcomes.entry(name).or_default();
         *n = n.saturating_add(1);
     }
@@ -266,6 +271,11 @@ impl<'h> Batch<'h> {
             };
         }
         Ok(self.people.get_mut(id))
+    }
+
+    /// Takes in a profile that was opened elsewhere and is part of this batch.
+    pub(super) fn admit(&mut self, open: Open) {
+        self.people.insert(open.id, open);
     }
 
     /// Works on a profile beside the rows; `None` when it is not there. What the work changed stays in the batch also

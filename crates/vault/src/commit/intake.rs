@@ -99,7 +99,13 @@ impl Batch<'_> {
     /// Whether one of the identifiers belongs to somebody who was erased, and what that means for this event.
     fn is_left(&self, found: &Found, intake: &Intake) -> Result<Option<OutcomeReason>, VaultError> {
         let Subject::Identifiers { user, anonymous } = &intake.subject else { return Ok(None) };
-        for identifier in user.iter().chain(anonymous) {
+        // Whoever is not known yet comes by every address that is given along, so that a list from elsewhere, with another
+        // number for the same person, makes nobody of them again.
+        let addresses = match found {
+            Found::New(_) => self.addresses(intake),
+            Found::Known(_) | Found::Nobody => Vec::new(),
+        };
+        for identifier in user.iter().chain(anonymous).chain(&addresses) {
             let Some(left) = self.left(identifier)? else { continue };
             if left.restrained {
                 return Ok(Some(OutcomeReason::Restrained));
@@ -116,6 +122,13 @@ impl Batch<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// E-mail addresses among the fields.
+    fn addresses(&self, intake: &Intake) -> Vec<Identifier> {
+        let promise = &self.house.household.promise;
+        let kind = |name: &FieldName| promise.fields.get(name).map(|field| field.kind);
+        intake.fields.iter().filter_map(|(name, value)| address(kind(name)?, value)).collect()
     }
 
     fn consented_after(&self, id: &ProfileId, erased_at: At) -> bool {

@@ -17,6 +17,7 @@ mod outbox;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
+pub(crate) mod undo;
 pub(crate) mod uses;
 
 pub(crate) use batch::{Batch, Values, in_memory};
@@ -27,8 +28,8 @@ pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
 use crate::VaultError;
 use crate::house::{House, Ticket};
 use crate::record::{
-    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, FactWrite, Intake, Item, Join, NewDecision,
-    NotBegun, Outcome, Review, Rotation, StaffAct, Swept,
+    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, ErasedWho, ErasureUndone, FactWrite, Intake, Item,
+    Join, NewDecision, NotBegun, NotUndone, Outcome, Review, Rotation, StaffAct, Swept, UndoneBy,
 };
 use crate::state::Wheel;
 use model::{AlarmId, DecisionId, MessageId, SourceName};
@@ -73,6 +74,8 @@ pub(crate) enum Command {
     Rotate(Reply<Rotation>),
     /// A reading for a backup, with the key ring of the same moment.
     Backup(Reply<crate::backup::Source>),
+    /// An erasure within its day is taken back: whose, and by whom.
+    Undo(Box<ErasedWho>, Box<UndoneBy>, Reply<Result<ErasureUndone, NotUndone>>),
     Close(Reply<()>),
 }
 
@@ -98,7 +101,10 @@ impl Command {
 
     /// Commands that need a batch, or no batch, of their own.
     const fn is_alone(&self) -> bool {
-        matches!(self, Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Backup(_) | Self::Close(_))
+        matches!(
+            self,
+            Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Backup(_) | Self::Undo(..) | Self::Close(_)
+        )
     }
 }
 
@@ -206,6 +212,9 @@ impl Committer {
             Command::Rotate(reply) => self.rotations.ask(reply),
             Command::Backup(reply) => {
                 let _ = reply.send(self.backup());
+            }
+            Command::Undo(who, by, reply) => {
+                let _ = reply.send(self.undo_erasure(&who, &by));
             }
             Command::Close(reply) => {
                 let written = self.write_down();
