@@ -23,6 +23,7 @@ use crate::person::{self, Open, Rows, StoredEvent};
 use crate::retention::{self, CORE};
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::state::{Generation, Reach};
+use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use crate::tally::Marker;
 use crate::tombstone::Tombstones;
 use crate::unwritten::Unwritten;
@@ -35,7 +36,7 @@ use promise::{Basis, Retention, RetentionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The profile id that stands for the house itself.

@@ -35,6 +35,12 @@ mod format;
 pub mod fsck;
 mod house;
 mod index;
+#[cfg(test)]
+#[path = "../tests/it/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the whole room need more of it")]
+mod fixture;
+#[cfg(all(test, shuttle))]
+mod interleave;
 mod key;
 mod lift;
 mod log;
@@ -57,6 +63,7 @@ mod set;
 pub mod snapshot;
 mod state;
 mod statement;
+mod sync;
 mod tally;
 pub mod tile;
 mod tombstone;
@@ -83,6 +90,9 @@ pub use set::PermitSet;
 pub use snapshot::Snapshot;
 pub use totals::ImportTotals;
 
+#[cfg(test)]
+extern crate self as vault;
+
 use commit::{Command, KeyChange};
 use engine::Keyspace;
 use house::House;
@@ -90,9 +100,10 @@ use model::{AlarmId, At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, 
 use open::send;
 use promise::{Promise, Refusal, RefusalReason};
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use sync::mpsc::SyncSender;
+use sync::thread::{self, JoinHandle};
+use sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// Commands that may wait for the committer of a house in memory.
@@ -174,13 +185,13 @@ impl<T> Pending<T> {
     /// # Errors
     /// What the command says, or [`VaultError::Closed`].
     pub fn wait(self) -> Result<T, VaultError> {
-        let waker = std::task::Waker::from(Arc::new(Parked(std::thread::current())));
+        let waker = std::task::Waker::from(Arc::new(Parked(thread::current())));
         let mut context = std::task::Context::from_waker(&waker);
         let mut answer = std::pin::pin!(self);
         loop {
             match answer.as_mut().poll(&mut context) {
                 std::task::Poll::Ready(answer) => return answer,
-                std::task::Poll::Pending => std::thread::park(),
+                std::task::Poll::Pending => thread::park(),
             }
         }
     }
@@ -196,7 +207,7 @@ impl<T> Pending<T> {
 }
 
 /// Wakes the thread that waits.
-struct Parked(std::thread::Thread);
+struct Parked(thread::Thread);
 
 impl std::task::Wake for Parked {
     fn wake(self: Arc<Self>) {

@@ -16,6 +16,8 @@ use crate::person::Open;
 use crate::record::{Review, StaffAct};
 use crate::seal::RecordKind;
 use crate::state::{Generation, Person, State, Wheel};
+use crate::sync::mpsc::{TrySendError, sync_channel};
+use crate::sync::{Mutex, thread};
 use crate::tally::HouseTally;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
@@ -24,8 +26,7 @@ use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
 use model::{At, Day, HouseId, ProfileId};
 use promise::ReviewRole;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Profiles whose buckets are folded anew per batch, when the traits have changed.
 const REFOLD_PER_BATCH: usize = 200;
@@ -56,10 +57,13 @@ impl Vault {
 
     /// A house in memory, without reviews.
     pub(crate) fn open_memory(household: Household, queue_max: usize) -> Result<Self, VaultError> {
+        Self::open_memory_over(engine::open(EngineKind::Memory, Path::new(""))?, household, queue_max)
+    }
+
+    fn open_memory_over(engine: Arc<dyn Engine>, household: Household, queue_max: usize) -> Result<Self, VaultError> {
         let id = HouseId::from_bytes(household.rng.bytes());
         let ring = Ring::in_memory(&id, household.rng.as_ref());
         let keys = Arc::new(ring.house_keys()?);
-        let engine = engine::open(EngineKind::Memory, Path::new(""))?;
         let store = engine.snapshot();
         let chain = Chain::open(&*store, Arc::clone(&keys), &id)?;
         let days = DaySecrets::load(&*store, &ring, &id)?;
@@ -81,6 +85,14 @@ impl Vault {
             generation,
         };
         Self::start(parts, chain, queue_max)
+    }
+
+    /// A house in memory that begins with these rows: those of another whose chance began alike, so that it has the same keys.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn in_memory_again(household: Household, rows: Vec<engine::Op>) -> Result<Self, VaultError> {
+        let engine = engine::open(EngineKind::Memory, Path::new(""))?;
+        engine.commit(rows)?;
+        Self::open_memory_over(engine, household, crate::QUEUE_MAX)
     }
 
     /// Reviews every artefact of the promise as the test staff.
@@ -110,7 +122,7 @@ impl Vault {
         refold(&mut committer)?;
         let (queue, commands) = sync_channel(queue_max.max(1));
         #[expect(clippy::disallowed_methods, reason = "the one writer has a thread of its own")]
-        let thread = std::thread::spawn(move || committer.run(&commands));
+        let thread = thread::spawn(move || committer.run(&commands));
         Ok(Self { inner: Arc::new(Inner { house, queue, thread: Mutex::new(Some(thread)) }) })
     }
 }
@@ -267,7 +279,6 @@ pub(crate) fn send<T>(
     vault: &Vault,
     command: impl FnOnce(crate::commit::Reply<T>) -> Command,
 ) -> Result<crate::Pending<T>, VaultError> {
-    use std::sync::mpsc::TrySendError;
     if vault.inner.house.is_closed() {
         return Err(VaultError::Closed);
     }

@@ -19,13 +19,13 @@ use crate::seal::RecordKind;
 use crate::set::PermitSet;
 use crate::state::Generation;
 use crate::statement;
+use crate::sync::mpsc::SyncSender;
 use crate::unwritten::{SetUse, Slot};
 use model::{AlarmId, ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
 use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 /// One consistent reading of the house. Consistent, not recent: acting needs a commit with the `consent_seq` seen here.
 pub struct Snapshot {

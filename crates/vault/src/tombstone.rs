@@ -10,6 +10,7 @@
 
 use crate::VaultError;
 use crate::disk::{Disk, has_lost_a_sector};
+use crate::failpoint::{Step, around};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::key::{HouseKeys, MacKey};
 use crate::narrowing::Reach;
@@ -102,7 +103,7 @@ impl Tombstones {
             let entry = self.entry(&token, at, how);
             let begins = (MAGIC.len() as u64) + self.epoch() * ENTRY_BYTES as u64;
             if let Some((path, file)) = &mut self.file {
-                Disk::append(file, path, begins, &entry)?;
+                around(Step::TombstoneAppend, || Disk::append(file, path, begins, &entry))?;
             }
             self.push(token, at, how);
         }

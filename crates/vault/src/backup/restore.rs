@@ -17,6 +17,7 @@ use crate::commit::erase::{Leaving, OWN};
 use crate::commit::{Committer, Rotations, load_rotation};
 use crate::disk::{Disk, file_error};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
+use crate::failpoint::{Step, around};
 use crate::folder::{self, Folder, HouseFile};
 use crate::format::{self, LedgerForm, LeftForm, OutboxForm};
 use crate::house::House;
@@ -263,11 +264,11 @@ impl Ready {
                 None => in_keys = true,
             }
             if n_bytes >= BATCH_BYTES {
-                engine.commit(std::mem::take(&mut ops))?;
+                around(Step::RestoreRows, || engine.commit(std::mem::take(&mut ops)))?;
                 n_bytes = 0;
             }
         }
-        engine.commit(ops)?;
+        around(Step::RestoreRows, || engine.commit(ops))?;
         Ok(written)
     }
 

@@ -7,6 +7,7 @@ use super::times::Stage;
 use crate::VaultError;
 use crate::alarm::Finding;
 use crate::chain::Chain;
+use crate::failpoint::{Step, around};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::format::{self, Bytes16, CoreForm, LogForm, ProofForm};
 use crate::house::House;
@@ -554,8 +555,8 @@ impl Sealed {
         if let Some(narrowings) = &self.narrowings {
             house.narrowings().append(narrowings)?;
         }
-        house.engine.commit(self.ops)?;
-        house.note_head(chain)?;
+        around(Step::EngineCommit, || house.engine.commit(self.ops))?;
+        around(Step::HeadNote, || house.note_head(chain))?;
         house.took(Stage::Write, began);
         house.times.count_batch();
         let began = house.ticks();
@@ -587,7 +588,7 @@ impl Sealed {
             }
         });
         if !written.is_empty() {
-            house.drained(&written)?;
+            around(Step::UrgentDrain, || house.drained(&written))?;
         }
         for act in self.after {
             act(house, number);

@@ -31,10 +31,10 @@ use crate::record::{
     NotBegun, Outcome, Review, Rotation, StaffAct, Swept,
 };
 use crate::state::Wheel;
+use crate::sync::mpsc::{Receiver, TryRecvError};
 use model::{AlarmId, DecisionId, MessageId, SourceName};
 use promise::Refusal;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use times::Stage;
 use tokio::sync::oneshot;
 

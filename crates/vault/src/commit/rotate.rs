@@ -10,6 +10,7 @@
 
 use super::{Batch, Committer, Reply};
 use crate::VaultError;
+use crate::failpoint::Step as Durable;
 use crate::engine::Keyspace;
 use crate::format::{self, RecoveryForm, RotationForm, RotationStage};
 use crate::house::House;
@@ -156,17 +157,15 @@ impl Committer {
         let (points, form) = (&house.failpoints, house.rotation());
         Ok(match std::mem::replace(&mut under_way.step, Step::End) {
             Step::Begin => {
-                points.reach("before_begin");
                 let covered_at = earlier(form.covered_at, form.forgotten_at);
                 let (version, stage) = (house.ring.next(), RotationStage::Rewrap);
-                self.write_rotation(RotationForm { version, stage, covered_at, forgotten_at: None, ..form })?;
-                points.reach("after_begin");
+                let form = RotationForm { version, stage, covered_at, forgotten_at: None, ..form };
+                points.around(Durable::RotationBegin, || self.write_rotation(form))?;
                 Some(Step::AddVersion)
             }
             Step::AddVersion => {
-                points.reach("before_add_version");
-                under_way.version = house.ring.add_version(house.rng())?;
-                points.reach("after_add_version");
+                under_way.version =
+                    points.around(Durable::RotationAddVersion, || house.ring.add_version(house.rng()))?;
                 Some(Step::Rewrap(Walk::default()))
             }
             Step::Rewrap(walk) => Some(self.walk_on(under_way, walk)?),
@@ -174,37 +173,36 @@ impl Committer {
                 // A reader of an older state still opens rows as they were.
                 house.engine.wait_for_readers()?;
                 for number in house.ring.versions() {
-                    points.reach("before_destroy");
-                    house.ring.destroy(number, house.rng())?;
-                    points.reach("after_destroy");
+                    points.around(Durable::RotationDestroy, || house.ring.destroy(number, house.rng()))?;
                 }
                 Some(Step::Log)
             }
             Step::Log => {
-                points.reach("before_log");
                 let (version, stage) = (under_way.version, RotationStage::Compact);
                 let form = RotationForm { version, stage, ..form };
-                self.write(|batch| {
-                    batch.leaf("rotate", &version.to_be_bytes());
-                    batch.put_rotation(&form)
+                points.around(Durable::RotationLog, || {
+                    self.write(|batch| {
+                        batch.leaf("rotate", &version.to_be_bytes());
+                        batch.put_rotation(&form)
+                    })?;
+                    house.set_rotation(form);
+                    Ok::<_, VaultError>(())
                 })?;
-                house.set_rotation(form);
-                points.reach("after_log");
                 Some(Step::Compact)
             }
             Step::Compact => {
-                points.reach("before_compact");
-                house.engine.compact()?;
-                let store = house.engine.snapshot();
-                house.publish(|generation| generation.store = store);
-                points.reach("after_compact");
+                points.around(Durable::RotationCompact, || {
+                    house.engine.compact()?;
+                    let store = house.engine.snapshot();
+                    house.publish(|generation| generation.store = store);
+                    Ok::<_, VaultError>(())
+                })?;
                 Some(Step::End)
             }
             Step::End => {
-                points.reach("before_end");
                 let (ended_at, stage) = (Some(house.now().ms()), RotationStage::None);
-                self.write_rotation(RotationForm { ended_at, stage, covered_at: None, ..form })?;
-                points.reach("after_end");
+                let form = RotationForm { ended_at, stage, covered_at: None, ..form };
+                points.around(Durable::RotationEnd, || self.write_rotation(form))?;
                 None
             }
         })
@@ -213,20 +211,21 @@ impl Committer {
     /// Wraps some rows anew; a walk that found any is followed by another one, and one that found none by the destruction.
     fn walk_on(&mut self, under_way: &mut UnderWay, mut walk: Walk) -> Result<Step, VaultError> {
         let house = Arc::clone(&self.house);
-        let (before, after) = match walk.part {
-            Part::Keys => ("before_rewrap_keys", "after_rewrap_keys"),
-            Part::Recoveries => ("before_rewrap_recoveries", "after_rewrap_recoveries"),
+        let step = match walk.part {
+            Part::Keys => Durable::RotationRewrapKeys,
+            Part::Recoveries => Durable::RotationRewrapRecoveries,
         };
-        house.failpoints.reach(before);
-        let slice = self.slice(&walk)?;
-        let (n_rows, last) = (slice.rows.len() as u64, slice.last);
-        if n_rows > 0 {
-            self.write(|batch| {
-                slice.rows.into_iter().for_each(|(key, row)| batch.put(slice.keyspace, key, row));
-                Ok(())
-            })?;
-        }
-        house.failpoints.reach(after);
+        let (n_rows, last) = house.failpoints.around(step, || {
+            let slice = self.slice(&walk)?;
+            let n_rows = slice.rows.len() as u64;
+            if n_rows > 0 {
+                self.write(|batch| {
+                    slice.rows.into_iter().for_each(|(key, row)| batch.put(slice.keyspace, key, row));
+                    Ok(())
+                })?;
+            }
+            Ok::<_, VaultError>((n_rows, slice.last))
+        })?;
         walk.n_rewrapped += n_rows;
         under_way.n_rows += n_rows;
         Ok(match (last, walk.part) {

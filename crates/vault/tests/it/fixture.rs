@@ -52,16 +52,31 @@ impl House {
             projection: Arc::new(Counts::new()),
         };
         if engine == EngineKind::Memory {
-            let vault = Vault::in_memory(household.clone()).unwrap();
-            return Self { vault, clock, promise, household, options: None, folder: None };
+            return Self::in_memory(household, clock);
         }
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), engine, household, clock, None)
+    }
+
+    pub fn in_memory(household: Household, clock: Arc<ManualClock>) -> Self {
+        let (vault, promise) = (Vault::in_memory(household.clone()).unwrap(), Arc::clone(&household.promise));
+        Self { vault, clock, promise, household, options: None, folder: None }
+    }
+
+    /// A house that is made in this folder.
+    pub fn within(
+        folder: tempfile::TempDir,
+        engine: EngineKind,
+        household: Household,
+        clock: Arc<ManualClock>,
+        witness: Option<&str>,
+    ) -> Self {
+        let promise = Arc::clone(&household.promise);
         let options = Options {
             data: folder.path().join("data"),
             engine,
             root: folder.path().join("root").into(),
             queue_max: 1_000,
-            witness: None,
+            witness: witness.map(|name| folder.path().join(name)),
         };
         Vault::create(&options, &household).unwrap();
         let vault = Vault::open(&options, household.clone()).unwrap();
