@@ -18,7 +18,9 @@ use crate::{
 };
 use model::chance::Seeded;
 use model::time::ManualClock;
-use model::{At, CampaignName, Clock, ConsentStatus, DecisionId, ItemCode, MessageId, Method, OfferName, ProfileId, Rng};
+use model::{
+    At, CampaignName, Clock, ConsentStatus, DecisionId, ItemCode, MessageId, Method, OfferName, ProfileId, Rng,
+};
 use promise::{ArtefactKind, ChannelKind, Promise, RefusalReason};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,7 +132,8 @@ fn household(promise: &Arc<Promise>, projection: &Arc<Counts>) -> (Household, Ar
 
 fn rows(vault: &Vault) -> Vec<Op> {
     let store = vault.inner.house.engine.snapshot();
-    let of = |space: Keyspace| store.scan(space, &[]).map(move |row| row.map(|(key, value)| Op::Put(space, key, value)));
+    let of =
+        |space: Keyspace| store.scan(space, &[]).map(move |row| row.map(|(key, value)| Op::Put(space, key, value)));
     Keyspace::ALL.into_iter().flat_map(of).collect::<Result<_, _>>().unwrap()
 }
 
@@ -320,12 +323,20 @@ fn decision(
 
 type Part = Box<dyn FnOnce(&Shop) + Send>;
 
+/// Most times that a thread lets the others go first: as many schedules give it no lead as a long one, because the threads
+/// are of unequal length, and the short one would nearly always be over before the long one has done anything.
+const LEADS: u32 = 10;
+
 /// Lets these happen at once, and waits for all of them.
 fn at_once(shop: &Arc<Shop>, parts: Vec<Part>) {
     #[expect(clippy::disallowed_methods, reason = "threads of a test, under shuttle's scheduler")]
     let start = |part: Part| {
         let shop = Arc::clone(shop);
-        thread::spawn(move || part(&shop))
+        thread::spawn(move || {
+            let lead = shuttle::rand::Rng::gen_range(&mut shuttle::rand::thread_rng(), 0..LEADS);
+            (1..1u32 << lead).for_each(|_| thread::yield_now());
+            part(&shop);
+        })
     };
     let threads: Vec<_> = parts.into_iter().map(start).collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -518,7 +529,8 @@ fn no_order_of_threads_breaks_a_promise() {
         n_ran += run(RandomScheduler::new_from_seed(seed, each), || scenario(None));
         n_ran += run(PctScheduler::new_from_seed(seed, CHANGES, each), || scenario(None));
         let met = MET.lock().unwrap();
-        let met: BTreeMap<_, _> = met.iter().filter(|((of, _), _)| of == name).map(|((_, end), n)| (*end, *n)).collect();
+        let met: BTreeMap<_, _> =
+            met.iter().filter(|((of, _), _)| of == name).map(|((_, end), n)| (*end, *n)).collect();
         eprintln!("{name}: {met:?}");
         let missing: BTreeSet<_> = ends.iter().filter(|end| !met.contains_key(**end)).collect();
         assert!(missing.is_empty(), "{name}: never met {missing:?}");

@@ -30,24 +30,27 @@ mod disk;
 mod engine;
 mod error;
 mod failpoint;
+#[cfg(test)]
+#[path = "../tests/it/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the whole room need more of it")]
+mod fixture;
 mod folder;
 mod format;
 pub mod fsck;
 mod house;
 mod index;
-#[cfg(test)]
-#[path = "../tests/it/fixture.rs"]
-#[allow(dead_code, reason = "the tests of the whole room need more of it")]
-mod fixture;
 #[cfg(all(test, shuttle))]
 mod interleave;
 mod key;
 mod lift;
 mod log;
+#[cfg(test)]
+mod models;
 mod narrow;
 mod narrowing;
 mod note;
 mod open;
+mod order;
 pub mod pass;
 pub mod permit;
 mod person;
@@ -98,7 +101,7 @@ use engine::Keyspace;
 use house::House;
 use model::{AlarmId, At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, SourceName};
 use open::send;
-use promise::{Promise, Refusal, RefusalReason};
+use promise::{Promise, Refusal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use sync::mpsc::SyncSender;
@@ -390,11 +393,7 @@ impl Vault {
     /// # Errors
     /// The refusal when the person's wishes moved.
     pub fn look(&self, person: ProfileId, consent_seq: u64) -> Result<(), Refusal> {
-        match self.inner.house.consent_seq(&person) {
-            None => Err(Refusal::because(RefusalReason::NoSuchPerson)),
-            Some(now) if now != consent_seq => Err(Refusal::because(RefusalReason::ChangedMeanwhile)),
-            Some(_) => Ok(()),
-        }
+        wish::look(self.inner.house.consent_seq(&person), consent_seq).map_err(Refusal::because)
     }
 
     /// Writes back how an attempt ended.

@@ -15,8 +15,8 @@
 
 use crate::VaultError;
 use crate::disk::{Disk, has_lost_a_sector};
-use crate::failpoint::{Step, around};
 use crate::engine::{EngineSnapshot, Keyspace};
+use crate::failpoint::{Step, around};
 use crate::format::{CoreForm, RelationForm, status_of};
 use crate::house::House;
 use crate::key::{HouseKeys, MacKey};

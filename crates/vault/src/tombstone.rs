@@ -10,8 +10,8 @@
 
 use crate::VaultError;
 use crate::disk::{Disk, has_lost_a_sector};
-use crate::failpoint::{Step, around};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::failpoint::{Step, around};
 use crate::key::{HouseKeys, MacKey};
 use crate::narrowing::Reach;
 use crate::record::Erasure;

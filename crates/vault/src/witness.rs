@@ -14,8 +14,8 @@ pub(crate) use watch::{Due, Watch};
 
 use crate::chain::grew_out_of;
 use crate::disk::Disk;
-use crate::failpoint::{Step, around};
 use crate::engine::EngineSnapshot;
+use crate::failpoint::{Step, around};
 use crate::key::HouseKeys;
 use crate::log::Hash;
 use crate::narrowing::Reach;

@@ -23,6 +23,8 @@ mod take;
 mod tests;
 
 pub use restore::{Drilled, Plan, Restored, drill, restore};
+#[cfg(test)]
+pub(crate) use restore::{Fate, fate};
 pub use shelf::{Beside, Shelf};
 pub use source::Source;
 pub use take::{Extent, Taken, take};

@@ -7,8 +7,8 @@ use super::times::Stage;
 use crate::VaultError;
 use crate::alarm::Finding;
 use crate::chain::Chain;
-use crate::failpoint::{Step, around};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::failpoint::{Step, around};
 use crate::format::{self, Bytes16, CoreForm, LogForm, ProofForm};
 use crate::house::House;
 use crate::house::Waiting;
@@ -599,7 +599,7 @@ impl Sealed {
 }
 
 /// What is on the urgent log and not in this batch stays on top.
-fn with_pending(mut person: Person, here: Option<&Person>, drained: &[Bytes16]) -> Person {
+pub(crate) fn with_pending(mut person: Person, here: Option<&Person>, drained: &[Bytes16]) -> Person {
     let pending = here.map(|here| here.pending.as_slice()).unwrap_or_default();
     person.pending = pending.iter().filter(|wish| !drained.contains(wish.id())).cloned().collect();
     for wish in &person.pending.clone() {

@@ -19,9 +19,13 @@ mod sweep;
 pub(crate) mod times;
 pub(crate) mod uses;
 
+#[cfg(test)]
+pub(crate) use batch::with_pending;
 pub(crate) use batch::{Batch, Values, in_memory};
 pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
+#[cfg(test)]
+pub(crate) use rotate::{Part, Step as RotationStep};
 pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
 
 use crate::VaultError;
