@@ -85,7 +85,14 @@ impl House {
         house
     }
 
-    fn review_all(&self) {
+    /// One that is open already.
+    #[allow(dead_code, reason = "for the tests that make and open it themselves")]
+    pub fn opened(vault: Vault, household: Household, clock: Arc<ManualClock>) -> Self {
+        let promise = Arc::clone(&household.promise);
+        Self { vault, clock, promise, household, options: None, folder: None }
+    }
+
+    pub fn review_all(&self) {
         for artefact in self.vault.snapshot().artefacts() {
             let review =
                 vault::Review { artefact: artefact.id, staff: "Ada".into(), role: "privacy".into(), at: self.now() };
