@@ -119,7 +119,7 @@ fn reach(name: &'static str) {
     static WANTED: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
         let wanted = std::env::var("FINELINE_FAILPOINT").ok()?;
         let (name, times) = wanted.rsplit_once(':')?;
-        Some((name.to_owned(), times.parse().ok()?))
+        Some((name.to_owned(), AtomicU64::new(times.parse().ok()?)))
     });
     if let Some((wanted, left)) = WANTED.as_ref()
         && wanted == name

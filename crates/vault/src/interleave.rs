@@ -62,6 +62,7 @@ struct Prepared {
 struct Shop {
     vault: Vault,
     clock: Arc<ManualClock>,
+    chance: Arc<Chance>,
     prepared: &'static Prepared,
     /// The person was told that it is done.
     told: AtomicBool,
@@ -162,7 +163,7 @@ impl Shop {
         let vault = Vault::in_memory_again(household, prepared.rows.clone()).unwrap();
         chance.has_begun.store(true, SeqCst);
         let (told, asked, n_sent) = (false.into(), false.into(), 0.into());
-        Arc::new(Self { vault, clock, prepared, told, asked, n_sent, planted })
+        Arc::new(Self { vault, clock, chance, prepared, told, asked, n_sent, planted })
     }
 
     fn has(&self, fault: Fault) -> bool {
@@ -325,15 +326,14 @@ type Part = Box<dyn FnOnce(&Shop) + Send>;
 
 /// Most times that a thread lets the others go first: as many schedules give it no lead as a long one, because the threads
 /// are of unequal length, and the short one would nearly always be over before the long one has done anything.
-const LEADS: u32 = 10;
+const LEADS: u64 = 10;
 
 /// Lets these happen at once, and waits for all of them.
 fn at_once(shop: &Arc<Shop>, parts: Vec<Part>) {
     #[expect(clippy::disallowed_methods, reason = "threads of a test, under shuttle's scheduler")]
     let start = |part: Part| {
-        let shop = Arc::clone(shop);
+        let (shop, lead) = (Arc::clone(shop), (shop.chance.as_ref() as &dyn Rng).below(LEADS));
         thread::spawn(move || {
-            let lead = shuttle::rand::Rng::gen_range(&mut shuttle::rand::thread_rng(), 0..LEADS);
             (1..1u32 << lead).for_each(|_| thread::yield_now());
             part(&shop);
         })

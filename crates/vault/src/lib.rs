@@ -32,7 +32,7 @@ mod error;
 mod failpoint;
 #[cfg(test)]
 #[path = "../tests/it/fixture.rs"]
-#[allow(dead_code, reason = "the tests of the whole room need more of it")]
+#[expect(dead_code, reason = "the tests of the whole room need more of it")]
 mod fixture;
 mod folder;
 mod format;

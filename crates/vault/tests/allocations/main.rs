@@ -1,10 +1,10 @@
 //! A process whose n-th allocation fails. The allocator of this binary counts, and refuses once; what must hold then stands in
 //! `life`.
-#![allow(unsafe_code, reason = "an allocator that refuses is the only way to be refused")]
+#![expect(unsafe_code, reason = "an allocator that refuses is the only way to be refused")]
 
 #[cfg(test)]
 #[path = "../it/fixture.rs"]
-#[allow(dead_code, reason = "the tests of the whole room need more of it")]
+#[expect(dead_code, reason = "the tests of the whole room need more of it")]
 mod fixture;
 #[cfg(test)]
 mod life;

@@ -58,8 +58,7 @@ impl House {
     }
 
     pub fn in_memory(household: Household, clock: Arc<ManualClock>) -> Self {
-        let (vault, promise) = (Vault::in_memory(household.clone()).unwrap(), Arc::clone(&household.promise));
-        Self { vault, clock, promise, household, options: None, folder: None }
+        Self::opened(Vault::in_memory(household.clone()).unwrap(), household, clock)
     }
 
     /// A house that is made in this folder.
@@ -86,7 +85,6 @@ impl House {
     }
 
     /// One that is open already.
-    #[allow(dead_code, reason = "for the tests that make and open it themselves")]
     pub fn opened(vault: Vault, household: Household, clock: Arc<ManualClock>) -> Self {
         let promise = Arc::clone(&household.promise);
         Self { vault, clock, promise, household, options: None, folder: None }
