@@ -688,10 +688,11 @@ impl CoreForm {
     }
 
     /// The decision that stands for a run of a campaign by mail, or on pages.
-    pub(crate) fn standing_decision(&self, campaign: &str, run: u32, by_mail: bool) -> Option<DecisionId> {
+    pub(crate) fn standing_decision(&self, campaign: &str, run: u32, by_mail: bool, now: At) -> Option<DecisionId> {
+        let oldest = crate::retention::oldest_decision(now).ms();
         let stands = |known: &&DecidedForm| {
             let is_it = known.campaign == campaign && known.run == run && known.by_mail == by_mail;
-            is_it && known.is_over != Some(true)
+            is_it && known.is_over != Some(true) && known.at >= oldest
         };
         self.decided.iter().rev().find(stands).map(|known| DecisionId::from_bytes(*known.decision))
     }

@@ -544,7 +544,9 @@ impl House {
         let key = person::own_key(&open.id, id.as_slice());
         let Some(row) = rows.get(Keyspace::Decisions, &key)? else { return Ok(None) };
         let plain = open.open_own(self, RecordKind::Decision, id.as_slice(), &row)?;
-        format::decode("decisions", &plain).map(Some)
+        let decision: DecisionForm = format::decode("decisions", &plain)?;
+        // Outlived, and not yet swept.
+        Ok(Some(decision).filter(|decision| decision.at >= retention::oldest_decision(self.now()).ms()))
     }
 
     pub(crate) fn reviews(&self) -> Arc<HashMap<ArtefactId, Vec<ReviewForm>>> {

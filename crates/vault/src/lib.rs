@@ -10,7 +10,7 @@
 //! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
 //! → `engine` and `disk` (where) → `chain`, `log`, `note`, `statement`, [`receipt`], [`tile`], [`audit`] (proof) →
 //! [`witness`] and [`fsck`] (whether all of it is still there) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) →
-//! `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
+//! `state_hash` and `replay` (what a house knows, and whether it knows the same when it is built anew) → `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
 //! no HTTP.
@@ -49,6 +49,7 @@ mod pressure;
 pub mod projection;
 pub mod receipt;
 pub mod record;
+mod replay;
 mod retention;
 mod review;
 mod seal;
@@ -56,6 +57,7 @@ mod segment;
 mod set;
 pub mod snapshot;
 mod state;
+mod state_hash;
 mod statement;
 mod tally;
 pub mod tile;
@@ -81,6 +83,7 @@ pub use record::*;
 pub use retention::{ROTATED_WITHIN_DAYS, WHY_DAYS};
 pub use set::PermitSet;
 pub use snapshot::Snapshot;
+pub use state_hash::StateHash;
 pub use totals::ImportTotals;
 
 use commit::{Command, KeyChange};

@@ -13,7 +13,7 @@ use crate::record::{
     AnonymousSales, ArtefactState, CampaignNumbers, DecisionView, Identifier, Item, LogEntryView, OutboxEntry,
     TokenTarget,
 };
-use crate::retention::WHY_DAYS;
+use crate::retention::{WHY_DAYS, oldest_decision};
 use crate::review;
 use crate::seal::RecordKind;
 use crate::set::PermitSet;
@@ -271,7 +271,8 @@ impl Snapshot {
             }
             let form = self.read_outbox(&key, &sealed)?;
             let person = ProfileId::from_bytes(*form.person);
-            if self.generation.state.person(&person).is_some() {
+            let is_kept = MessageId::from_bytes(*form.message).made_at() >= oldest_decision(self.now);
+            if is_kept && self.generation.state.person(&person).is_some() {
                 due.push(OutboxEntry {
                     message: MessageId::from_bytes(*form.message),
                     decision: DecisionId::from_bytes(*form.decision),

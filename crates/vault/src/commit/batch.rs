@@ -167,6 +167,10 @@ impl<'h> Batch<'h> {
                 let key = self.source_key(&source, change);
                 self.answer(reply, key);
             }
+            Command::Replay(recorded, reply) => {
+                let replayed = self.replay(recorded);
+                self.answer(reply, replayed);
+            }
             Command::Breach(statement, reply) => {
                 self.leaf("breach", statement.as_bytes());
                 self.answer(reply, Ok(()));
@@ -309,20 +313,21 @@ impl<'h> Batch<'h> {
         }
     }
 
+    /// Makes a profile of which more is known than that it came.
+    pub(crate) fn create_as(&mut self, id: ProfileId, key: PersonKey, core: CoreForm) {
+        let core = CoreForm { number: self.next_number, ..core };
+        self.next_number = self.next_number.saturating_add(1);
+        self.people.insert(id, Open::new(id, key, core));
+    }
+
     /// Makes a profile under fresh keys. Whoever calls it has found a purpose in force.
     pub(crate) fn create(&mut self, identifiers: &[Identifier]) -> Result<ProfileId, VaultError> {
         let id = ProfileId::random(self.house.rng());
         let is_person = identifiers.iter().any(|identifier| identifier.kind != IdentifierKind::Anonymous);
         let kind = if is_person { ProfileKind::Person } else { ProfileKind::Device };
-        let core = CoreForm {
-            number: self.next_number,
-            kind: format::kind_code(kind),
-            created_at: self.now.ms(),
-            ..CoreForm::default()
-        };
-        self.next_number = self.next_number.saturating_add(1);
-        let key = PersonKey::generate(self.house.rng());
-        self.people.insert(id, Open::new(id, key, core));
+        let (kind, created_at) = (format::kind_code(kind), self.now.ms());
+        let core = CoreForm { kind, created_at, ..CoreForm::default() };
+        self.create_as(id, PersonKey::generate(self.house.rng()), core);
         for identifier in identifiers {
             self.add_identifier(&id, identifier)?;
         }

@@ -279,11 +279,13 @@ impl Batch<'_> {
     /// What ended with the last event of this name stays ended: the next one starts a clock anew, not the old one on.
     fn end_clocks(&mut self, open: &mut Open, name: &EventName) -> Result<(), VaultError> {
         let promise = std::sync::Arc::clone(&self.house.household.promise);
-        let Some(last) = open.core.last.get(name.as_str()).map(|ms| At::from_ms(*ms)) else { return Ok(()) };
+        // Without an event so far each thing ran by its own date: some may have ended and some not.
+        let last = open.core.last.get(name.as_str()).map(|ms| At::from_ms(*ms));
         let mut has_ended = false;
         for class in open.key.classes().collect::<Vec<_>>() {
             let Some(retention) = promise.retention_classes().get(&class) else { continue };
-            if retention.since == Since::Last(name.clone()) && retention.expires_at(last) <= self.now {
+            let may_have_ended = last.is_none_or(|last| retention.expires_at(last) <= self.now);
+            if retention.since == Since::Last(name.clone()) && may_have_ended {
                 self.sweep_class(open, class)?;
                 has_ended = true;
             }
@@ -296,7 +298,7 @@ impl Batch<'_> {
     }
 
     /// Writes an event and folds it into the traits; a history meets its earlier form by its key.
-    fn store_event(
+    pub(crate) fn store_event(
         &mut self,
         open: &mut Open,
         plan: &EventPlan,

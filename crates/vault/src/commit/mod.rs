@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Acknowledge(AlarmId, String, String, Reply<bool>),
     /// A theft was answered: the statement, which names nobody.
     Breach(String, Reply<()>),
+    /// People made anew from what another house has on record about them.
+    Replay(Vec<crate::replay::Recorded>, Reply<()>),
     /// Something is on the urgent log, or was read.
     Wake,
     /// The day moved: apply every date that has passed.

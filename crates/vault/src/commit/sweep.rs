@@ -10,7 +10,7 @@ use crate::format::{self, RecoveryForm, SaleForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open};
 use crate::record::Swept;
-use crate::retention::{self, DECISION_DAYS, MARK_DAYS, UNDO_DAYS, USE_DAYS};
+use crate::retention::{self, MARK_DAYS, UNDO_DAYS, USE_DAYS};
 use crate::seal::RecordKind;
 use crate::state::Wheel;
 use model::{At, Day, ProfileId};
@@ -109,7 +109,7 @@ impl Batch<'_> {
         n_records = n_records.saturating_add(self.sweep_decisions(open)?);
         let day = self.now.day().number();
         open.core.uses.retain(|known| day.saturating_sub(known.day) < USE_DAYS);
-        open.core.decided.retain(|known| known.at >= self.now.plus_days(-DECISION_DAYS).ms());
+        open.core.decided.retain(|known| known.at >= retention::oldest_decision(self.now).ms());
         let window = self.house.household.promise.cap.per_days;
         let oldest = self.now.plus_days(window.saturating_neg()).ms();
         open.core.contacts.retain(|contact| contact.at > oldest);
@@ -183,7 +183,7 @@ impl Batch<'_> {
 
     fn sweep_decisions(&mut self, open: &Open) -> Result<u64, VaultError> {
         let store = Arc::clone(&self.store);
-        let oldest = self.now.plus_days(-DECISION_DAYS).ms();
+        let oldest = retention::oldest_decision(self.now).ms();
         let mut n_records = 0u64;
         for row in store.scan(Keyspace::Decisions, open.id.as_bytes()) {
             let (key, sealed) = row?;

@@ -44,7 +44,14 @@ impl House {
 
     pub fn seeded(engine: EngineKind, text: &str, seed: u64) -> Self {
         let promise = Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses"));
-        let clock = Arc::new(ManualClock::new(At::parse(TODAY).unwrap()));
+        let house = Self::bare(engine, promise, At::parse(TODAY).unwrap(), seed);
+        house.review_all();
+        house
+    }
+
+    /// An empty house at an instant. In memory everything is reviewed, by somebody else than [`House::review_all`] names.
+    pub fn bare(engine: EngineKind, promise: Arc<Promise>, now: At, seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::new(now));
         let household = Household {
             promise: Arc::clone(&promise),
             clock: Arc::clone(&clock) as Arc<dyn model::Clock>,
@@ -65,12 +72,13 @@ impl House {
         };
         Vault::create(&options, &household).unwrap();
         let vault = Vault::open(&options, household.clone()).unwrap();
-        let house = Self { vault, clock, promise, household, options: Some(options), folder: Some(folder) };
-        house.review_all();
-        house
+        Self { vault, clock, promise, household, options: Some(options), folder: Some(folder) }
     }
 
-    fn review_all(&self) {
+    pub fn review_all(&self) {
+        if self.options.is_none() {
+            return;
+        }
         for artefact in self.vault.snapshot().artefacts() {
             let review =
                 vault::Review { artefact: artefact.id, staff: "Ada".into(), role: "privacy".into(), at: self.now() };
@@ -89,8 +97,12 @@ impl House {
 
     /// Opens again under another promise.
     pub fn reopened_with(self, text: &str) -> Self {
+        self.reopened_under(Arc::new(promise::parse("shop.toml", text).expect("the promise parses")))
+    }
+
+    /// The same with a promise that was read already.
+    pub fn reopened_under(self, promise: Arc<Promise>) -> Self {
         let mut house = self;
-        let promise = Arc::new(promise::parse("shop.toml", text).expect("the promise parses"));
         house.promise = Arc::clone(&promise);
         house.household.promise = promise;
         house.reopened()
