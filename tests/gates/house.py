@@ -1,5 +1,6 @@
 """What the gates have in common: the release program, a temporary house, counting, and the closing line."""
 
+import http.client
 import json
 import os
 import re
@@ -109,19 +110,35 @@ class House:
         self.log.close()
         return self
 
+    @classmethod
+    def beside(cls, house, data):
+        """Another data folder of the same house."""
+        other = cls.__new__(cls)
+        other.__dict__.update(house.__dict__, data=data, server=None, env={**house.env})
+        other.env.pop("FINELINE_WITNESS", None)
+        return other
+
     def serve(self, *args, env=None, n_tries=5):
         self.begin(*args, env=env)
+        return self.wait_until_ready(*args, env=env, n_tries=n_tries)
+
+    def wait_until_ready(self, *args, env=None, n_tries=1):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if self.server.poll() is not None:
                 if "in use" in open(self.path("serve.log")).read()[-300:] and n_tries > 1:  # somebody else took the port
                     return self.serve(*args, env=env, n_tries=n_tries - 1)
                 raise RuntimeError(f"serve ended with {self.server.returncode}: {open(self.path('serve.log')).read()[-2000:]}")
+            line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
             try:
-                with urllib.request.urlopen(self.url + "/readyz", timeout=2):
+                line.request("GET", "/readyz")
+                if line.getresponse().status == 200:
                     return self
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.01)
+            except (OSError, http.client.HTTPException):
+                pass
+            finally:
+                line.close()
+            time.sleep(0.003)
         raise RuntimeError("serve was not ready within 60 s")
 
     def stop(self, kill=False):

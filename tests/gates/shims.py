@@ -1,4 +1,5 @@
-"""The preload shims of the fault gates, and the program with every system call behind a name that a shim can take.
+"""The preload shims of the fault gates, and their program: every system call behind a name that a shim can take, and named places
+at which it can be told to end (crates/vault/src/failpoint.rs).
 
 What a shim does stands in its C file."""
 
@@ -24,12 +25,12 @@ def shim(name):
 
 
 def program():
-    """The release program built so that no rename goes round the C library; FINELINE_LIBC names one that is there already."""
+    """The release program, built so that no rename goes round the C library; FINELINE_LIBC names one that is there already."""
     there = os.environ.get("FINELINE_LIBC")
     if there:
         return there
     subprocess.run(
         ["cargo", "build", "--release", "--locked", "--quiet", "-p", "fineline", "--target-dir", FOLDER],
-        cwd=TOP, check=True, env={**os.environ, "RUSTFLAGS": "--cfg rustix_use_libc"},
+        cwd=TOP, check=True, env={**os.environ, "RUSTFLAGS": "--cfg rustix_use_libc --cfg failpoints"},
     )
     return os.path.join(FOLDER, "release", "fineline")

@@ -192,6 +192,14 @@ macro_rules! timed_ids {
             pub fn new(at: At, rng: &dyn Rng) -> Self {
                 Self(timed(at, rng))
             }
+
+            /// When it was made, as it says itself.
+            #[must_use]
+            pub fn made_at(&self) -> At {
+                let mut ms = [0; 8];
+                ms.iter_mut().skip(2).zip(self.0).for_each(|(target, source)| *target = source);
+                At::from_ms(i64::from_be_bytes(ms))
+            }
         }
     )*};
 }
@@ -255,5 +263,6 @@ mod tests {
         let early = EventId::new(At::from_ms(1_000), &rng);
         let late = EventId::new(At::from_ms(2_000), &rng);
         assert!(early < late);
+        assert_eq!(late.made_at(), At::from_ms(2_000));
     }
 }

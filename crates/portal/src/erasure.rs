@@ -1,5 +1,5 @@
 //! `/privacy/me/erase` and the page that is left after it. It says what happens, what stays and by when, and claims only
-//! what the receipt says.
+//! what the receipt says. From that page the person takes an erasure within a day back.
 
 use crate::frame::Frame;
 use crate::session::Receipt;
@@ -24,6 +24,16 @@ pub(crate) struct ErasedPage {
     pub(crate) gone_on: String,
     pub(crate) can_undo: bool,
     pub(crate) receipt: Receipt,
+}
+
+/// After `/privacy/gone/{one-time}/undo`
+#[derive(Template)]
+#[template(path = "undone.html")]
+pub(crate) struct UndonePage {
+    pub(crate) frame: Frame,
+    pub(crate) request: String,
+    /// Why not; `None` = it is done.
+    pub(crate) sorry: Option<String>,
 }
 
 impl ErasedPage {

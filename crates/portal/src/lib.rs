@@ -42,7 +42,7 @@ pub use error::PortalError;
 pub use export::SCHEMA;
 pub use frame::{MARK, SHEET};
 pub use http::{Api, log_routes, routes};
-pub use session::{Session, Sessions};
+pub use session::{Proof, Session, Sessions};
 
 use model::{At, ProfileId, Rng};
 use std::sync::Arc;

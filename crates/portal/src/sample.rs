@@ -8,14 +8,14 @@ use crate::copy::{
     ReaderCopy, StaffCopy, StepCopy, UseCopy, ValueCopy,
 };
 use crate::decision::MessagesPage;
-use crate::erasure::{ErasePage, ErasedPage};
+use crate::erasure::{ErasePage, ErasedPage, UndonePage};
 use crate::export::{self, ExportPage};
 use crate::frame::Frame;
 use crate::front::{EnterPage, FrontPage, NoticePage, SorryPage};
 use crate::message::{Act, AddressPage, AskPage, DonePage, WhyPage};
 use crate::profile::{EventPage, EventsPage, MePage};
 use crate::receipt::{ReceiptPage, ReceiptsPage};
-use crate::session::{Receipt, Session};
+use crate::session::{Proof, Receipt, Session};
 use crate::taste::TastesPage;
 use crate::words::When;
 use askama::Template;
@@ -44,7 +44,12 @@ const NOW: At = At::from_ms(1_795_455_120_000);
 /// # Errors
 /// [`PortalError`] when one cannot be rendered.
 pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, String)>, PortalError> {
-    let session = Session { person: ProfileId::from_bytes([7; 16]), csrf: "sample".to_owned(), renewed: None };
+    let session = Session {
+        person: ProfileId::from_bytes([7; 16]),
+        csrf: "sample".to_owned(),
+        renewed: None,
+        proof: Proof::HandOff,
+    };
     let open = Frame::open(promise, false);
     let frame = |here| Frame::of(promise, &session, here, false);
     let csrf = || "sample".to_owned();
@@ -53,7 +58,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
     let says = "Send you offers picked from what you bought.".to_owned();
     let receipt = Receipt {
         json: sample.receipt(),
-        request: "req_0000000000000000000000000".to_owned(),
+        request: model::RequestId::from_bytes([0; 16]),
         unrecoverable_on: NOW.day().plus(8),
         how: Erasure::WithinADay,
     };
@@ -61,6 +66,10 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
     let done =
         |title, effect: String, more, undo| DonePage { frame: open.clone(), token: token(), title, effect, more, undo };
     let gone = |how| ErasedPage::new(open.clone(), "sample".to_owned(), Receipt { how, ..receipt.clone() });
+    let undone = |sorry| {
+        let request = receipt.request.to_string();
+        UndonePage { frame: open.clone(), request, sorry }
+    };
     Ok(vec![
         ("front", FrontPage::new(open.clone(), promise).render()?),
         ("notice", NoticePage::new(Frame { gpc: true, ..open.clone() }, promise).render()?),
@@ -134,6 +143,8 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
         ("erase", ErasePage { frame: frame("/privacy/me/erase"), csrf: csrf() }.render()?),
         ("erased", gone(Erasure::WithinADay).render()?),
         ("erased-now", gone(Erasure::Now).render()?),
+        ("undone", undone(None).render()?),
+        ("undone-too-late", undone(Some(vault::NotUndone::TooLate.to_string())).render()?),
     ])
 }
 

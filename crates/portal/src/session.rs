@@ -17,18 +17,39 @@ pub const SESSION_MS: i64 = 24 * 3_600_000;
 pub const ROTATE_MS: i64 = 10 * 60_000;
 /// How long the old token still opens after a rotation, in milliseconds: requests already on their way.
 pub const OVERLAP_MS: i64 = 30_000;
-/// How long the receipt of an erasure can be fetched, in milliseconds: 1 hour.
+/// How long the receipt of an erasure at once can be fetched, in milliseconds: 1 hour.
 pub const RECEIPT_MS: i64 = 3_600_000;
+/// How long the page of an erasure within a day opens, and takes it back, in milliseconds: 24 hours.
+pub const UNDO_MS: i64 = 24 * 3_600_000;
 /// Entries of each kind held at once; above it the ones that end first go.
 pub const ENTRIES_MAX: usize = 100_000;
 
 type Blind = [u8; 32];
+
+/// What proved who somebody is when their session began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The company's own sign-in vouched for them through a server key.
+    HandOff,
+}
+
+impl Proof {
+    /// Whether it is strong enough to destroy at once what nobody can bring back.
+    #[must_use]
+    pub const fn is_strong(self) -> bool {
+        match self {
+            Self::HandOff => true,
+        }
+    }
+}
 
 /// A signed-in person, as one request sees it.
 #[derive(Clone)]
 pub struct Session {
     /// Who.
     pub person: ProfileId,
+    /// What proved it.
+    pub proof: Proof,
     /// What each form of this session must carry.
     pub csrf: String,
     /// A new token for the cookie, when this request made one.
@@ -48,6 +69,7 @@ struct Link {
 
 struct Open {
     person: ProfileId,
+    proof: Proof,
     csrf: String,
     /// End of the 24 hours, whatever happens.
     ends_at: At,
@@ -67,8 +89,8 @@ struct Kept {
 pub struct Receipt {
     /// Flattened JWS, JSON.
     pub json: String,
-    /// The request on record, as shown.
-    pub request: String,
+    /// The request on record.
+    pub request: model::RequestId,
     /// From this day on unrecoverable from every place we know.
     pub unrecoverable_on: model::Day,
     /// Whether the person said "now".
@@ -144,7 +166,8 @@ impl Sessions {
         make_room(&mut held.open, now, |open| open.until);
         let ends_at = now.plus_ms(SESSION_MS);
         let rotate_at = Some(now.plus_ms(ROTATE_MS));
-        let open = Open { person: link.person, csrf, ends_at, until: now.plus_ms(IDLE_MS), rotate_at };
+        let proof = Proof::HandOff;
+        let open = Open { person: link.person, proof, csrf, ends_at, until: now.plus_ms(IDLE_MS), rotate_at };
         held.open.insert(session, open);
         Some(token)
     }
@@ -160,19 +183,19 @@ impl Sessions {
             held.open.remove(&blind);
             return None;
         }
-        let (person, csrf, ends_at) = (open.person, open.csrf.clone(), open.ends_at);
-        let Some(rotate_at) = open.rotate_at else { return Some(Session { person, csrf, renewed: None }) };
+        let (person, proof, csrf, ends_at) = (open.person, open.proof, open.csrf.clone(), open.ends_at);
+        let Some(rotate_at) = open.rotate_at else { return Some(Session { person, proof, csrf, renewed: None }) };
         if now < rotate_at {
             open.until = now.plus_ms(IDLE_MS);
-            return Some(Session { person, csrf, renewed: None });
+            return Some(Session { person, proof, csrf, renewed: None });
         }
         open.rotate_at = None;
         open.until = now.plus_ms(OVERLAP_MS);
         let fresh = self.secret();
         let rotate_at = Some(now.plus_ms(ROTATE_MS));
-        let successor = Open { person, csrf: csrf.clone(), ends_at, until: now.plus_ms(IDLE_MS), rotate_at };
+        let successor = Open { person, proof, csrf: csrf.clone(), ends_at, until: now.plus_ms(IDLE_MS), rotate_at };
         held.open.insert(self.blind(&fresh), successor);
-        Some(Session { person, csrf, renewed: Some(fresh) })
+        Some(Session { person, proof, csrf, renewed: Some(fresh) })
     }
 
     /// Ends every session and link of a person: after an erasure.
@@ -187,7 +210,7 @@ impl Sessions {
         self.held().open.retain(|_, open| open.csrf != session.csrf);
     }
 
-    /// Keeps a receipt for an hour; the secret of its address.
+    /// Keeps a receipt, for an hour or as long as it can be taken back; the secret of its address.
     #[must_use]
     pub fn keep(&self, receipt: Receipt) -> String {
         let now = self.vault.now();
@@ -195,8 +218,18 @@ impl Sessions {
         let blind = self.blind(&secret);
         let mut held = self.held();
         make_room(&mut held.kept, now, |kept| kept.until);
-        held.kept.insert(blind, Kept { receipt, until: now.plus_ms(RECEIPT_MS) });
+        let until = match receipt.how {
+            vault::Erasure::Now => now.plus_ms(RECEIPT_MS),
+            vault::Erasure::WithinADay => now.plus_ms(UNDO_MS),
+        };
+        held.kept.insert(blind, Kept { receipt, until });
         secret
+    }
+
+    /// Keeps a receipt no longer: its erasure was taken back.
+    pub fn drop_kept(&self, secret: &str) {
+        let blind = self.blind(secret);
+        self.held().kept.remove(&blind);
     }
 
     /// A kept receipt, while it is.

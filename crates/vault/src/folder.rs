@@ -7,6 +7,7 @@
 //! Deliberately not: what stands in those files. One process holds a folder at a time.
 
 use crate::disk::{Disk, file_error};
+use crate::failpoint::{Step, around};
 use crate::key::{Ring, Root, RootSource, Stretch};
 use crate::narrowing::Narrowings;
 use crate::tombstone::Tombstones;
@@ -80,12 +81,14 @@ impl Folder {
         }
         let file = HouseFile { house, check, stretch };
         let folder = Self { path: path.to_path_buf(), file, _lock: lock };
-        let ring = Ring::create(Some(&folder.ring()), &root, &house, rng)?;
-        Tombstones::create(&folder.tombstones())?;
-        Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
-        UrgentLog::create(&folder.urgent_log())?;
+        let ring = around(Step::MakeRing, || Ring::create(Some(&folder.ring()), &root, &house, rng))?;
+        around(Step::MakeFiles, || {
+            Tombstones::create(&folder.tombstones())?;
+            Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
+            UrgentLog::create(&folder.urgent_log())
+        })?;
         // The house file is the last: a folder without it is not a house.
-        Disk::create(&house_file, folder.file.to_text().as_bytes())?;
+        around(Step::MakeHouse, || Disk::create(&house_file, folder.file.to_text().as_bytes()))?;
         Ok((folder, ring))
     }
 
@@ -109,17 +112,20 @@ impl Folder {
         Disk::create(&path.join(RESTORING), b"")?;
         Disk::make_folder(&path.join("keys"))?;
         let folder = Self { path: path.to_path_buf(), file, _lock: lock(path)? };
-        Disk::create(&folder.ring(), files.ring)?;
-        Disk::create(&folder.tombstones(), files.tombstones)?;
-        Disk::create(&folder.narrowings(), files.narrowings)?;
-        UrgentLog::create(&folder.urgent_log())?;
+        around(Step::RestoreFolder, || {
+            Disk::create(&folder.ring(), files.ring)?;
+            Disk::create(&folder.tombstones(), files.tombstones)?;
+            Disk::create(&folder.narrowings(), files.narrowings)?;
+            UrgentLog::create(&folder.urgent_log())
+        })?;
         Ok(folder)
     }
 
     /// From here on the restored folder is a house.
     pub(crate) fn finish(&self) -> Result<(), VaultError> {
-        Disk::create(&self.path.join("house"), self.file.to_text().as_bytes())?;
-        Disk::remove(&self.path.join(RESTORING))
+        let bytes = self.file.to_text();
+        around(Step::RestoreHouse, || Disk::create(&self.path.join("house"), bytes.as_bytes()))?;
+        around(Step::RestoreMark, || Disk::remove(&self.path.join(RESTORING)))
     }
 
     /// What stands in its file `house`.

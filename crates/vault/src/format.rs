@@ -688,10 +688,11 @@ impl CoreForm {
     }
 
     /// The decision that stands for a run of a campaign by mail, or on pages.
-    pub(crate) fn standing_decision(&self, campaign: &str, run: u32, by_mail: bool) -> Option<DecisionId> {
+    pub(crate) fn standing_decision(&self, campaign: &str, run: u32, by_mail: bool, now: At) -> Option<DecisionId> {
+        let oldest = crate::retention::oldest_decision(now).ms();
         let stands = |known: &&DecidedForm| {
             let is_it = known.campaign == campaign && known.run == run && known.by_mail == by_mail;
-            is_it && known.is_over != Some(true)
+            is_it && known.is_over != Some(true) && known.at >= oldest
         };
         self.decided.iter().rev().find(stands).map(|known| DecisionId::from_bytes(*known.decision))
     }
@@ -1203,6 +1204,11 @@ pub(crate) struct RequestForm {
     pub unrecoverable_on: i32,
     #[n(4)]
     pub proof: Option<ProofForm>,
+    /// The erasure was taken back within its day.
+    #[n(5)]
+    pub taken_back_at: Option<i64>,
+    #[n(6)]
+    pub taken_back_proof: Option<ProofForm>,
 }
 
 /// A wrapped key row kept for a day, sealed to the recovery key.
@@ -1213,6 +1219,61 @@ pub(crate) struct RecoveryForm {
     #[n(1)]
     #[cbor(with = "minicbor::bytes")]
     pub sealed: Vec<u8>,
+    /// An [`UndoForm`], sealed under the core key that `sealed` holds. Missing where an erasure is older than undoing.
+    #[n(2)]
+    pub undo: Option<minicbor::bytes::ByteVec>,
+}
+
+/// What an erasure took away beside the keys, so that undoing it gives back exactly that.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct UndoForm {
+    /// Rows of the index and the outbox: keyspace, key, value.
+    #[n(0)]
+    pub rows: Vec<(u8, minicbor::bytes::ByteVec, minicbor::bytes::ByteVec)>,
+    #[n(1)]
+    pub left: Vec<UndoLeftForm>,
+    #[n(2)]
+    pub joins: Vec<UndoJoinForm>,
+    /// Wishes that were on the urgent log only.
+    #[n(3)]
+    pub wishes: Vec<crate::wish::Wish>,
+    /// Which traits the buckets were folded for.
+    #[n(4)]
+    pub columns: Option<minicbor::bytes::ByteVec>,
+    #[n(5)]
+    pub request: Bytes16,
+}
+
+impl UndoForm {
+    /// Of a request, with nothing taken away yet.
+    pub(crate) fn new(request: Bytes16) -> Self {
+        let (rows, left, joins, wishes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { rows, left, joins, wishes, columns: None, request }
+    }
+}
+
+/// A keyed token that an erasure wrote, and what lay there before.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct UndoLeftForm {
+    #[n(0)]
+    pub key: minicbor::bytes::ByteVec,
+    #[n(1)]
+    pub before: Option<minicbor::bytes::ByteVec>,
+    #[n(2)]
+    pub written: minicbor::bytes::ByteVec,
+}
+
+/// A tie that an erasure took out of the record of somebody who stays.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub(crate) struct UndoJoinForm {
+    /// In whose record.
+    #[n(0)]
+    pub of: Bytes16,
+    /// At which place.
+    #[n(1)]
+    pub at: u32,
+    #[n(2)]
+    pub join: JoinForm,
 }
 
 /// Where the rotation of keys stands. Nothing in it is about a person.

@@ -19,11 +19,13 @@ use crate::format::{
 };
 use crate::key::{DaySecrets, HouseKeys, PersonKey, RecordKey, Ring};
 use crate::narrowing::Narrowings;
+use crate::order::Order;
 use crate::person::{self, Open, Rows, StoredEvent};
 use crate::pulse::Waits;
 use crate::retention::{self, CORE};
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::state::{Generation, Reach};
+use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use crate::tally::Marker;
 use crate::tombstone::Tombstones;
 use crate::unwritten::Unwritten;
@@ -35,8 +37,8 @@ use model::{AlarmId, ArtefactId, At, Day, Event, EventName, HouseId, ProfileId, 
 use promise::{Basis, Retention, RetentionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// The profile id that stands for the house itself.
@@ -93,38 +95,22 @@ pub(crate) struct Urgent {
     next: u64,
 }
 
-/// In which order somebody said yes and no: a no overtakes every yes that still waits, and never the other way round.
-/// Only what a waiting yes can meet is remembered, so that it is empty nearly always.
-#[derive(Default)]
-struct Order {
-    /// Answers that narrowed, so far.
-    n_narrowed: u64,
-    /// Yeses on their way to the committer, or in a batch that is not published.
-    n_waiting: usize,
-    /// The latest answer that narrowed while a yes waited.
-    narrowed: HashMap<(ProfileId, PurposeName), u64>,
-}
-
 /// The place of a yes in the order of answers, from before it is queued until it is published.
 pub(crate) struct Ticket {
     order: Arc<Mutex<Order>>,
-    n_narrowed: u64,
+    place: u64,
 }
 
 impl Ticket {
     /// Whether this person took the purpose back after the yes was given.
     pub(crate) fn is_overtaken(&self, person: ProfileId, purpose: &PurposeName) -> bool {
-        lock(&self.order).narrowed.get(&(person, purpose.clone())).is_some_and(|at| *at > self.n_narrowed)
+        lock(&self.order).is_overtaken(self.place, person, purpose)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut order = lock(&self.order);
-        order.n_waiting = order.n_waiting.saturating_sub(1);
-        if order.n_waiting == 0 {
-            order.narrowed.clear();
-        }
+        lock(&self.order).leave();
     }
 }
 
@@ -333,21 +319,13 @@ impl House {
 
     /// A place for a yes, taken before it is queued.
     pub(crate) fn ticket(&self) -> Ticket {
-        let mut order = lock(&self.order);
-        order.n_waiting = order.n_waiting.saturating_add(1);
-        Ticket { order: Arc::clone(&self.order), n_narrowed: order.n_narrowed }
+        let place = lock(&self.order).place();
+        Ticket { order: Arc::clone(&self.order), place }
     }
 
     /// Notes an answer that narrows, before it is acknowledged; whether a yes waits that it may have to overtake.
     pub(crate) fn overtakes(&self, person: ProfileId, purpose: &PurposeName) -> bool {
-        let mut order = lock(&self.order);
-        if order.n_waiting == 0 {
-            return false;
-        }
-        order.n_narrowed = order.n_narrowed.saturating_add(1);
-        let at = order.n_narrowed;
-        order.narrowed.insert((person, purpose.clone()), at);
-        true
+        lock(&self.order).narrow(person, purpose)
     }
 
     fn hold(&self, urgent: &mut Urgent, waiting: Waiting) {
@@ -384,7 +362,7 @@ impl House {
             urgent.next = seq.saturating_add(1);
             // A crash between a batch and the end of its entries: what the record has is not held on top of it once more.
             let open = Open::load(self, &*store, &person).ok().flatten();
-            if open.is_some_and(|open| open.core.wishes_done.contains(wish.id())) {
+            if open.is_some_and(|open| wish.is_written(&open.core)) {
                 written.push(seq);
             } else {
                 self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
@@ -425,6 +403,17 @@ impl House {
         }
         drop(touched);
         self.publish(|generation| leaving.iter().for_each(|leaving| generation.state.forget(&leaving.person)));
+    }
+
+    /// Into memory.
+    pub(crate) fn admit(&self, person: crate::state::Person, (values, members, _): Values) {
+        self.publish(|generation| {
+            let (id, number) = (person.id, person.number);
+            self.follow(None, person.touched, id);
+            let now = self.now();
+            generation.state.put(Arc::new(person), now);
+            generation.state.put_values(number, &values, &members);
+        });
     }
 
     pub(crate) fn leaving(&self) -> Vec<Leaving> {
@@ -561,7 +550,9 @@ impl House {
         let key = person::own_key(&open.id, id.as_slice());
         let Some(row) = rows.get(Keyspace::Decisions, &key)? else { return Ok(None) };
         let plain = open.open_own(self, RecordKind::Decision, id.as_slice(), &row)?;
-        format::decode("decisions", &plain).map(Some)
+        let decision: DecisionForm = format::decode("decisions", &plain)?;
+        // Outlived, and not yet swept.
+        Ok(Some(decision).filter(|decision| decision.at >= retention::oldest_decision(self.now()).ms()))
     }
 
     pub(crate) fn reviews(&self) -> Arc<HashMap<ArtefactId, Vec<ReviewForm>>> {

@@ -10,8 +10,9 @@
 //! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
 //! → `engine` and `disk` (where) → `chain`, `log`, `note`, `statement`, [`receipt`], [`tile`], [`audit`] (proof) →
 //! [`witness`] and [`fsck`] (whether all of it is still there), [`upgrade`] (which program may open it) and [`pulse`] (how it is
-//! doing) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) →
-//! `open` (how a house begins) and [`pass`] (who may ask the process that serves it).
+//! doing) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) → `state_hash` and `replay` (what a house knows, and
+//! whether it knows the same when it is built anew) → `open` (how a house begins) and [`pass`] (who may ask the process that
+//! serves it).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
 //! no HTTP.
@@ -31,18 +32,27 @@ mod disk;
 mod engine;
 mod error;
 mod failpoint;
+#[cfg(test)]
+#[path = "../tests/it/fixture.rs"]
+#[expect(dead_code, reason = "the tests of the whole room need more of it")]
+mod fixture;
 mod folder;
 mod format;
 pub mod fsck;
 mod house;
 mod index;
+#[cfg(all(test, shuttle))]
+mod interleave;
 mod key;
 mod lift;
 mod log;
+#[cfg(test)]
+mod models;
 mod narrow;
 mod narrowing;
 mod note;
 mod open;
+mod order;
 pub mod pass;
 pub mod permit;
 mod person;
@@ -51,6 +61,7 @@ pub mod projection;
 pub mod pulse;
 pub mod receipt;
 pub mod record;
+mod replay;
 mod retention;
 mod review;
 mod seal;
@@ -58,7 +69,9 @@ mod segment;
 mod set;
 pub mod snapshot;
 mod state;
+mod state_hash;
 mod statement;
+mod sync;
 mod tally;
 pub mod tile;
 mod tombstone;
@@ -85,18 +98,23 @@ pub use record::*;
 pub use retention::{ROTATED_WITHIN_DAYS, WHY_DAYS};
 pub use set::PermitSet;
 pub use snapshot::Snapshot;
+pub use state_hash::StateHash;
 pub use totals::ImportTotals;
+
+#[cfg(test)]
+extern crate self as vault;
 
 use commit::{Command, KeyChange};
 use engine::Keyspace;
 use house::House;
 use model::{AlarmId, At, Clock, DecisionId, HouseId, MessageId, ProfileId, Rng, SourceName};
 use open::send;
-use promise::{Promise, Refusal, RefusalReason};
+use promise::{Promise, Refusal};
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use sync::mpsc::SyncSender;
+use sync::thread::{self, JoinHandle};
+use sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// Commands that may wait for the committer of a house in memory.
@@ -178,13 +196,13 @@ impl<T> Pending<T> {
     /// # Errors
     /// What the command says, or [`VaultError::Closed`].
     pub fn wait(self) -> Result<T, VaultError> {
-        let waker = std::task::Waker::from(Arc::new(Parked(std::thread::current())));
+        let waker = std::task::Waker::from(Arc::new(Parked(thread::current())));
         let mut context = std::task::Context::from_waker(&waker);
         let mut answer = std::pin::pin!(self);
         loop {
             match answer.as_mut().poll(&mut context) {
                 std::task::Poll::Ready(answer) => return answer,
-                std::task::Poll::Pending => std::thread::park(),
+                std::task::Poll::Pending => thread::park(),
             }
         }
     }
@@ -200,7 +218,7 @@ impl<T> Pending<T> {
 }
 
 /// Wakes the thread that waits.
-struct Parked(std::thread::Thread);
+struct Parked(thread::Thread);
 
 impl std::task::Wake for Parked {
     fn wake(self: Arc<Self>) {
@@ -383,11 +401,7 @@ impl Vault {
     /// # Errors
     /// The refusal when the person's wishes moved.
     pub fn look(&self, person: ProfileId, consent_seq: u64) -> Result<(), Refusal> {
-        match self.inner.house.consent_seq(&person) {
-            None => Err(Refusal::because(RefusalReason::NoSuchPerson)),
-            Some(now) if now != consent_seq => Err(Refusal::because(RefusalReason::ChangedMeanwhile)),
-            Some(_) => Ok(()),
-        }
+        wish::look(self.inner.house.consent_seq(&person), consent_seq).map_err(Refusal::because)
     }
 
     /// Writes back how an attempt ended.
@@ -433,6 +447,18 @@ impl Vault {
         let answer = self.inner.house.begin_erasure(person, how)?;
         self.wake();
         Ok(Pending::ready(answer))
+    }
+
+    /// Takes an erasure within a day back: the person is there again as before, in memory and store, and sees who did it.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn undo_erasure(
+        &self,
+        who: ErasedWho,
+        by: UndoneBy,
+    ) -> Result<Pending<Result<ErasureUndone, NotUndone>>, VaultError> {
+        send(self, |reply| Command::Undo(Box::new(who), Box::new(by), reply))
     }
 
     /// New key-encryption-key version: re-wraps every living person's row, destroys the old version, compacts. Goes on in

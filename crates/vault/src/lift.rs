@@ -10,6 +10,7 @@ use crate::house::House;
 use crate::permit::DECISIONS;
 use crate::person::{self, Open};
 use crate::record::CampaignNumbers;
+use crate::retention;
 use crate::seal::RecordKind;
 use crate::snapshot::Snapshot;
 use model::{At, CampaignName, EventName, ProfileId};
@@ -63,7 +64,8 @@ fn count_person(
         let (key, sealed) = row?;
         let plain = open.open_own(house, RecordKind::Decision, person::tail(&key), &sealed)?;
         let decision: DecisionForm = format::decode("decisions", &plain)?;
-        if decision.campaign != campaign.as_str() {
+        let is_over = decision.at < retention::oldest_decision(snapshot.now()).ms();
+        if decision.campaign != campaign.as_str() || is_over {
             continue;
         }
         if decision.reduced {

@@ -5,7 +5,7 @@
 
 use crate::commit::erase::Leaving;
 use crate::commit::{Answered, consent_entry};
-use crate::format::{Bytes16, LedgerForm, LessForm, RequestForm};
+use crate::format::{Bytes16, LedgerForm, LessForm};
 use crate::house::House;
 use crate::person::Open;
 use crate::record::{ConsentAnswer, ConsentChange, Erasure, ErasureAnswer, IdentifierKind, Reduction, Subject};
@@ -174,22 +174,19 @@ impl House {
             devices.into_iter().try_for_each(|device| go(device).map(|_| ()))?;
             own
         };
-        let request = RequestForm {
-            id: (*own.request.as_bytes()).into(),
-            kind: "erase".to_owned(),
-            at: own.at.ms(),
-            unrecoverable_on: own.unrecoverable_on.number(),
-            proof: None,
-        };
+        let request = own.request_form();
         let payload = statement::of_erasure(self, &request)?;
         let receipt = statement::receipt(self, &*self.generation().store, &payload, None)?;
         Ok(ErasureAnswer { request: own.request, receipt, unrecoverable_on: own.unrecoverable_on })
     }
 
-    /// Browsers tied to this person alone: they go too.
+    /// Browsers tied to this person alone: they go too. Also when the person is gone for a day already, and now for good.
     fn devices_of(&self, person: &ProfileId) -> Result<Vec<ProfileId>, VaultError> {
         let generation = self.generation();
-        let Some(open) = Open::load(self, &*generation.store, person)? else { return Ok(Vec::new()) };
+        let Some(open) = Open::load(self, &*generation.store, person)? else {
+            let waiting = self.waiting_person(&*generation.store, person)?;
+            return Ok(waiting.map(|waiting| self.left_with(&waiting)).unwrap_or_default());
+        };
         let mut devices = Vec::new();
         for join in &open.core.joins {
             let other = ProfileId::from_bytes(*join.other);

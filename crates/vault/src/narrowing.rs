@@ -16,6 +16,7 @@
 use crate::VaultError;
 use crate::disk::{Disk, has_lost_a_sector};
 use crate::engine::{EngineSnapshot, Keyspace};
+use crate::failpoint::{Step, around};
 use crate::format::{CoreForm, RelationForm, status_of};
 use crate::house::House;
 use crate::key::{HouseKeys, MacKey};
@@ -236,7 +237,7 @@ impl Narrowings {
     /// Writes what was prepared last, on the disk before this returns.
     pub(crate) fn append(&mut self, prepared: &Prepared) -> Result<(), VaultError> {
         if let Some((path, file)) = &mut self.file {
-            Disk::append(file, path, self.n_bytes, &prepared.bytes)?;
+            around(Step::NarrowingAppend, || Disk::append(file, path, self.n_bytes, &prepared.bytes))?;
         }
         self.n_bytes = self.n_bytes.saturating_add(prepared.bytes.len() as u64);
         self.reach = prepared.reach;
@@ -264,7 +265,7 @@ impl Narrowings {
             bytes.extend(written);
             reach = Reach { epoch: reach.epoch.saturating_add(1), mac };
         }
-        Disk::replace(&path, &bytes)?;
+        around(Step::NarrowingRewrite, || Disk::replace(&path, &bytes))?;
         self.n_bytes = bytes.len() as u64;
         self.oldest = kept.first().map(|(entry, _)| entry.at);
         self.file = Some((path.clone(), Disk::open_to_append(&path)?));

@@ -4,6 +4,7 @@
 
 use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
+use crate::commit::undo::cut_short;
 use crate::commit::{Command, Committer, Rotations, Values, in_memory, load_rotation};
 use crate::engine::{Engine, EngineSnapshot, Keyspace};
 use crate::folder::Folder;
@@ -16,6 +17,8 @@ use crate::person::Open;
 use crate::record::{Review, StaffAct};
 use crate::seal::RecordKind;
 use crate::state::{Generation, Person, State, Wheel};
+use crate::sync::mpsc::{TrySendError, sync_channel};
+use crate::sync::{Mutex, thread};
 use crate::tally::HouseTally;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
@@ -24,8 +27,7 @@ use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
 use model::{At, Day, HouseId, ProfileId};
 use promise::ReviewRole;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Profiles whose buckets are folded anew per batch, when the traits have changed.
 const REFOLD_PER_BATCH: usize = 200;
@@ -56,10 +58,13 @@ impl Vault {
 
     /// A house in memory, without reviews.
     pub(crate) fn open_memory(household: Household, queue_max: usize) -> Result<Self, VaultError> {
+        Self::open_memory_over(engine::open(EngineKind::Memory, Path::new(""))?, household, queue_max)
+    }
+
+    fn open_memory_over(engine: Arc<dyn Engine>, household: Household, queue_max: usize) -> Result<Self, VaultError> {
         let id = HouseId::from_bytes(household.rng.bytes());
         let ring = Ring::in_memory(&id, household.rng.as_ref());
         let keys = Arc::new(ring.house_keys()?);
-        let engine = engine::open(EngineKind::Memory, Path::new(""))?;
         let store = engine.snapshot();
         let chain = Chain::open(&*store, Arc::clone(&keys), &id)?;
         let days = DaySecrets::load(&*store, &ring, &id)?;
@@ -83,6 +88,14 @@ impl Vault {
         Self::start(parts, chain, queue_max)
     }
 
+    /// A house in memory that begins with these rows: those of another whose chance began alike, so that it has the same keys.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn in_memory_again(household: Household, rows: Vec<engine::Op>) -> Result<Self, VaultError> {
+        let engine = engine::open(EngineKind::Memory, Path::new(""))?;
+        engine.commit(rows)?;
+        Self::open_memory_over(engine, household, crate::QUEUE_MAX)
+    }
+
     /// Reviews every artefact of the promise as the test staff.
     pub(crate) fn review_everything(&self) -> Result<(), VaultError> {
         let artefacts = self.inner.house.household.promise.artefacts();
@@ -104,13 +117,14 @@ impl Vault {
         load_rotation(&house, chain.number() > 0)?;
         let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
         let mut committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations };
+        committer.finish_undos(&cut_short())?;
         load_people(&house, &mut committer.wheel)?;
         house.replay()?;
         committer.settle()?;
         refold(&mut committer)?;
         let (queue, commands) = sync_channel(queue_max.max(1));
         #[expect(clippy::disallowed_methods, reason = "the one writer has a thread of its own")]
-        let thread = std::thread::spawn(move || committer.run(&commands));
+        let thread = thread::spawn(move || committer.run(&commands));
         Ok(Self { inner: Arc::new(Inner { house, queue, thread: Mutex::new(Some(thread)) }) })
     }
 }
@@ -219,7 +233,8 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
     Ok(())
 }
 
-fn load_person(
+/// A profile as memory holds it, with its trait values.
+pub(crate) fn load_person(
     house: &House,
     store: &dyn EngineSnapshot,
     id: &ProfileId,
@@ -229,7 +244,7 @@ fn load_person(
     let values = house.values(&mut open, store, today)?;
     let reach = house.reach(&mut open, store, None)?;
     for read in open.core.staff_reads.iter().filter(|read| At::from_ms(read.at).day() == today) {
-        if read.act.as_deref() != Some(StaffAct::HANDED_OFF) {
+        if read.act.as_deref().is_none_or(StaffAct::is_a_look) {
             // Whoever opened too many people today had their alarm when it happened.
             let _ = house.habit().opened(&read.staff, open.core.number, today);
         }
@@ -267,7 +282,6 @@ pub(crate) fn send<T>(
     vault: &Vault,
     command: impl FnOnce(crate::commit::Reply<T>) -> Command,
 ) -> Result<crate::Pending<T>, VaultError> {
-    use std::sync::mpsc::TrySendError;
     if vault.inner.house.is_closed() {
         return Err(VaultError::Closed);
     }

@@ -282,9 +282,10 @@ impl Permit<'_> {
         self.notes(DECISIONS);
         let forms = self.with_open(|open| {
             let rows = self.snapshot.store().scan_back(Keyspace::Decisions, open.id.as_bytes());
-            let forms: Result<Vec<_>, _> =
-                rows.take(limit).map(|row| row.and_then(|(key, row)| self.open_decision(open, &key, &row))).collect();
-            forms.map(Some)
+            let oldest = retention::oldest_decision(self.now()).ms();
+            let forms = rows.map(|row| row.and_then(|(key, row)| self.open_decision(open, &key, &row)));
+            let kept = forms.filter(|form| form.as_ref().map_or(true, |form| form.at >= oldest));
+            kept.take(limit).collect::<Result<Vec<_>, _>>().map(Some)
         });
         Ok(forms.unwrap_or_default().iter().filter_map(|form| logged(decision_view(form).map(Some))).collect())
     }
@@ -321,7 +322,7 @@ impl Permit<'_> {
             return None;
         }
         let by_mail = by == ChannelKind::Email;
-        self.with_open(|open| Ok(open.core.standing_decision(&self.artefact.name, run, by_mail)))
+        self.with_open(|open| Ok(open.core.standing_decision(&self.artefact.name, run, by_mail, self.now())))
     }
 
     /// Whether a decision of this permit's campaign may still be shown or sent: the person belongs to the audience, turned

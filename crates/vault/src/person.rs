@@ -327,3 +327,6 @@ pub(crate) fn occurred_at(key: &[u8]) -> Option<At> {
     let ms = u64::from_be_bytes(*tail(key).first_chunk::<8>()?) ^ (1 << 63);
     Some(At::from_ms(ms.cast_signed()))
 }
+
+#[cfg(test)]
+mod tests;

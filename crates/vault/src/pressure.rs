@@ -4,7 +4,7 @@
 
 use crate::VaultError;
 use crate::engine::EngineSnapshot;
-use crate::format::CoreForm;
+use crate::format::{Bytes16, ContactForm, CoreForm};
 use crate::house::House;
 use crate::person::Open;
 use crate::state::Reach;
@@ -56,7 +56,30 @@ impl House {
     }
 }
 
-fn room(cap: &CapPlan, own: Option<u32>, contacts: impl Iterator<Item = At>, now: At) -> Result<(), Option<At>> {
+/// An attempt counts under the cap from its beginning.
+pub(crate) fn begin_attempt(core: &mut CoreForm, message: Bytes16, now: At) {
+    core.contacts.push(ContactForm { message, at: now.ms(), sent: false });
+}
+
+/// What was sent, or may have been, stays under the cap until it leaves the window.
+pub(crate) fn count_for_good(core: &mut CoreForm, message: &Bytes16) {
+    if let Some(contact) = core.contacts.iter_mut().find(|contact| contact.message == *message) {
+        contact.sent = true;
+    }
+}
+
+/// An attempt that did not send counts for no cap.
+pub(crate) fn forget_attempt(core: &mut CoreForm, message: &Bytes16) {
+    core.contacts.retain(|contact| contact.sent || contact.message != *message);
+}
+
+/// Whether one more message fits under the company's limit and the person's own; if not, when one does.
+pub(crate) fn room(
+    cap: &CapPlan,
+    own: Option<u32>,
+    contacts: impl Iterator<Item = At>,
+    now: At,
+) -> Result<(), Option<At>> {
     let at_most = usize::try_from(own.unwrap_or(cap.at_most).min(cap.at_most)).unwrap_or(usize::MAX);
     let window = now.plus_days(cap.per_days.saturating_neg());
     let mut inside: Vec<At> = contacts.filter(|at| *at > window).collect();

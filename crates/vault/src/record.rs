@@ -1,5 +1,5 @@
 //! What crosses the vault's wall: inputs of commands and views that a permit opens. Plain data; the storage forms are
-//! `format`'s own.
+//! `format`'s own. It is long because every command and every view of the room stands here, each with its units and limits.
 
 use crate::permit::Disclosed;
 use model::{
@@ -690,6 +690,61 @@ pub struct ErasureAnswer {
     pub unrecoverable_on: Day,
 }
 
+/// Whose erasure is to be taken back. Nothing leads to the person any more, so only those who wait are looked through.
+#[derive(Debug, Clone)]
+pub enum ErasedWho {
+    /// By the id they had.
+    Profile(ProfileId),
+    /// By the request that their receipt names.
+    Request(RequestId),
+    /// By an identifier they had.
+    Identifier(Identifier),
+}
+
+/// Who takes an erasure back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UndoneBy {
+    /// The person, from the page that the erasure left them.
+    Person,
+    /// Staff; the person sees both.
+    Staff {
+        /// Who.
+        staff: String,
+        /// Why, at most 200 characters.
+        reason: String,
+    },
+}
+
+/// An erasure that was taken back.
+#[derive(Debug, Clone)]
+pub struct ErasureUndone {
+    /// Who is there again.
+    pub person: ProfileId,
+    /// The request on record.
+    pub request: RequestId,
+    /// Signed receipt of the taking back.
+    pub receipt: String,
+}
+
+/// Why an erasure cannot be taken back. The text is a sentence for whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotUndone {
+    /// No erasure by this name is in its day.
+    #[error("no erasure waits under this id: it was never asked for, was done at once, or its 24 hours have passed")]
+    NobodyWaits,
+    /// It was asked for "now".
+    #[error("this erasure was done at once, and nobody can undo it")]
+    Now,
+    /// The day is over.
+    #[error("the 24 hours in which this erasure could be undone have passed, and the keys are gone")]
+    TooLate,
+    /// A new person began under one of the identifiers.
+    #[error(
+        "somebody new has begun under an address or number of this person since: undoing would make two people of one"
+    )]
+    TakenMeanwhile,
+}
+
 /// What a rotation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
@@ -768,6 +823,14 @@ impl StaffAct {
     /// The act of handing a person over to their own pages: shown to them once a day for each source and reason, because
     /// many visits would push out who really looked.
     pub const HANDED_OFF: &str = "handed_off";
+    /// The act of taking an erasure back within its day.
+    pub const UNDID_ERASURE: &str = "undid_erasure";
+
+    /// Whether an act opens a person's record to staff: what the alarm about staff counts.
+    #[must_use]
+    pub fn is_a_look(act: &str) -> bool {
+        act != Self::HANDED_OFF && act != Self::UNDID_ERASURE
+    }
 }
 
 /// One entry of the one log, without any personal value.

@@ -14,6 +14,11 @@ pub(crate) const CORE: RetentionId = RetentionId([0; 4]);
 /// which a person may still ask why.
 pub(crate) const DECISION_DAYS: i32 = 400;
 
+/// The earliest instant of a decision that may still be read, sent or stand.
+pub(crate) const fn oldest_decision(now: At) -> At {
+    now.plus_days(-DECISION_DAYS)
+}
+
 /// How long use counters and use runs are kept, in days.
 pub(crate) const USE_DAYS: i32 = 30;
 

@@ -73,11 +73,15 @@ pub(crate) enum RecordKind {
     UseRun = 13,
     /// The review of an artefact.
     Review = 15,
+    /// What it takes to undo an erasure within its day.
+    Undo = 16,
+    /// One call to a recipient about somebody who was erased.
+    EraseCall = 17,
 }
 
 impl RecordKind {
     /// The highest number in use.
-    pub(crate) const LAST: u8 = 15;
+    pub(crate) const LAST: u8 = 17;
 
     /// The kind of a number.
     pub(crate) const fn from_number(number: u8) -> Option<Self> {
@@ -94,6 +98,8 @@ impl RecordKind {
             12 => Self::Request,
             13 => Self::UseRun,
             15 => Self::Review,
+            16 => Self::Undo,
+            17 => Self::EraseCall,
             _ => return None,
         })
     }

@@ -6,26 +6,26 @@ use crate::VaultError;
 use crate::alarm::Alarm;
 use crate::commit::Command;
 use crate::engine::{EngineSnapshot, Keyspace};
-use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, RequestForm, SaleForm};
+use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, SaleForm};
 use crate::house::House;
 use crate::permit::Permit;
 use crate::record::{
     AnonymousSales, ArtefactState, CampaignNumbers, DecisionView, Identifier, Item, LogEntryView, OutboxEntry,
     TokenTarget,
 };
-use crate::retention::WHY_DAYS;
+use crate::retention::{WHY_DAYS, oldest_decision};
 use crate::review;
 use crate::seal::RecordKind;
 use crate::set::PermitSet;
 use crate::state::Generation;
 use crate::statement;
+use crate::sync::mpsc::SyncSender;
 use crate::unwritten::{SetUse, Slot};
 use model::{AlarmId, ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
 use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 /// One consistent reading of the house. Consistent, not recent: acting needs a commit with the `consent_seq` seen here.
 pub struct Snapshot {
@@ -271,7 +271,8 @@ impl Snapshot {
             }
             let form = self.read_outbox(&key, &sealed)?;
             let person = ProfileId::from_bytes(*form.person);
-            if self.generation.state.person(&person).is_some() {
+            let is_kept = MessageId::from_bytes(*form.message).made_at() >= oldest_decision(self.now);
+            if is_kept && self.generation.state.person(&person).is_some() {
                 due.push(OutboxEntry {
                     message: MessageId::from_bytes(*form.message),
                     decision: DecisionId::from_bytes(*form.decision),
@@ -337,10 +338,7 @@ impl Snapshot {
     /// # Errors
     /// [`VaultError`].
     pub fn erasure_receipt(&self, request: RequestId) -> Result<Option<String>, VaultError> {
-        let key = House::request_row(&request);
-        let Some(sealed) = self.store().get(Keyspace::House, &key)? else { return Ok(None) };
-        let plain = self.house.open_house(RecordKind::Request, &key, &sealed)?;
-        let form: RequestForm = format::decode("house", &plain)?;
+        let Some(form) = self.house.request(self.store(), &request)? else { return Ok(None) };
         let payload = statement::of_erasure(&self.house, &form)?;
         statement::receipt(&self.house, self.store(), &payload, form.proof.as_ref()).map(Some)
     }

@@ -89,6 +89,26 @@ pub(crate) fn of_erasure(house: &House, request: &RequestForm) -> Result<String,
     })
 }
 
+#[derive(Serialize)]
+struct Undone {
+    r#type: &'static str,
+    house: String,
+    request: String,
+    asked_at: String,
+    taken_back_at: String,
+}
+
+/// The payload of the receipt that an erasure was taken back: nothing about the person.
+pub(crate) fn of_undo(house: &House, request: &RequestForm) -> Result<String, VaultError> {
+    text(&Undone {
+        r#type: "undo",
+        house: house.id.to_string(),
+        request: RequestId::from_bytes(*request.id).to_string(),
+        asked_at: At::from_ms(request.at).to_string(),
+        taken_back_at: At::from_ms(request.taken_back_at.unwrap_or_default()).to_string(),
+    })
+}
+
 fn text(payload: &impl Serialize) -> Result<String, VaultError> {
     serde_json::to_string(payload).map_err(|error| crate::format::damaged("ledger", &error.to_string()))
 }

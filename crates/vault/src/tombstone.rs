@@ -3,7 +3,7 @@
 //!
 //! File = magic · entries. Entry = token 32 · time 8 · how 1 · epoch 7 · mac 32, where each mac covers the one before: an
 //! entry cannot be taken out of the middle. How: 0 at once (also every entry from before this was written down), 1 within a
-//! day. How far the file reaches is noted in the store too ([`Tombstones::note`]): a file
+//! day, 2 an erasure within a day was taken back in its day: the newest entry of a token counts. How far the file reaches is noted in the store too ([`Tombstones::note`]): a file
 //! that is missing or shorter than the store knows is refused.
 //!
 //! Deliberately not: tokens of addresses (`index`), and what erasing does (the committer).
@@ -11,11 +11,12 @@
 use crate::VaultError;
 use crate::disk::{Disk, has_lost_a_sector};
 use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::failpoint::{Step, around};
 use crate::key::{HouseKeys, MacKey};
 use crate::narrowing::Reach;
 use crate::record::Erasure;
 use model::{At, ProfileId, RequestId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -45,14 +46,42 @@ pub(crate) fn noted(snapshot: &dyn EngineSnapshot) -> Result<Reach, VaultError> 
     }
 }
 
+/// What an entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Erased(Erasure),
+    TakenBack,
+}
+
+impl Word {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Erased(Erasure::Now) => 0,
+            Self::Erased(Erasure::WithinADay) => 1,
+            Self::TakenBack => 2,
+        }
+    }
+
+    const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Erased(Erasure::Now)),
+            1 => Some(Self::Erased(Erasure::WithinADay)),
+            2 => Some(Self::TakenBack),
+            _ => None,
+        }
+    }
+}
+
 /// The open tombstone file.
 pub(crate) struct Tombstones {
     /// `None` in memory.
     file: Option<(PathBuf, File)>,
     key: MacKey,
     tokens: HashMap<[u8; 32], (At, Erasure)>,
-    /// The first entry of each token.
+    /// The first entry of each token that stands.
     first: HashMap<[u8; 32], u64>,
+    /// Erasures that were taken back and not asked for again.
+    taken_back: HashSet<[u8; 32]>,
     /// The mac of each entry: whether an older sight of the file is one of ours.
     macs: Vec<[u8; 32]>,
 }
@@ -66,7 +95,8 @@ impl Tombstones {
     /// Without a file: for the memory engine.
     pub(crate) fn in_memory(keys: &HouseKeys) -> Self {
         let key = keys.tombstone().clone();
-        Self { file: None, key, tokens: HashMap::new(), first: HashMap::new(), macs: Vec::new() }
+        let taken_back = HashSet::new();
+        Self { file: None, key, tokens: HashMap::new(), first: HashMap::new(), taken_back, macs: Vec::new() }
     }
 
     /// Opens the file. A missing one, or an entry that is not ours, refuses; a torn last entry was never acknowledged.
@@ -78,7 +108,7 @@ impl Tombstones {
             let begin = MAGIC.len() + number * ENTRY_BYTES;
             let entry = bytes.get(begin..begin + ENTRY_BYTES).ok_or_else(damaged)?;
             match tombstones.verified(entry) {
-                Some((token, at, how)) => tombstones.push(token, at, how),
+                Some((token, at, word)) => tombstones.push(token, at, word),
                 None if number + 1 == n_entries && has_lost_a_sector(entry, begin) => break,
                 None => return Err(damaged()),
             }
@@ -99,14 +129,34 @@ impl Tombstones {
         };
         if known != Some(stands) {
             let (at, how) = stands;
-            let entry = self.entry(&token, at, how);
-            let begins = (MAGIC.len() as u64) + self.epoch() * ENTRY_BYTES as u64;
-            if let Some((path, file)) = &mut self.file {
-                Disk::append(file, path, begins, &entry)?;
-            }
-            self.push(token, at, how);
+            self.append(token, at, Word::Erased(how))?;
         }
         Ok(stands)
+    }
+
+    /// Notes that an erasure within a day was taken back, on the disk before this returns; false when none stands.
+    pub(crate) fn take_back(&mut self, profile: &ProfileId, at: At) -> Result<bool, VaultError> {
+        let token = self.token(profile);
+        let stands = self.tokens.get(&token).is_some_and(|(_, how)| *how == Erasure::WithinADay);
+        if stands {
+            self.append(token, at, Word::TakenBack)?;
+        }
+        Ok(stands)
+    }
+
+    /// Whether the last that was said about this profile is that its erasure is taken back.
+    pub(crate) fn is_taken_back(&self, profile: &ProfileId) -> bool {
+        self.taken_back.contains(&self.token(profile))
+    }
+
+    fn append(&mut self, token: [u8; 32], at: At, word: Word) -> Result<(), VaultError> {
+        let entry = self.entry(&token, at, word);
+        let begins = (MAGIC.len() as u64) + self.epoch() * ENTRY_BYTES as u64;
+        if let Some((path, file)) = &mut self.file {
+            around(Step::TombstoneAppend, || Disk::append(file, path, begins, &entry))?;
+        }
+        self.push(token, at, word);
+        Ok(())
     }
 
     /// The request under which a profile is erased: the same after a crash, so that a receipt finds it on record.
@@ -177,26 +227,19 @@ impl Tombstones {
     }
 
     /// What an entry says, if it is the next one of this file.
-    fn verified(&self, entry: &[u8]) -> Option<([u8; 32], At, Erasure)> {
+    fn verified(&self, entry: &[u8]) -> Option<([u8; 32], At, Word)> {
         let (token, rest) = entry.split_first_chunk::<32>()?;
         let (at, rest) = rest.split_first_chunk::<8>()?;
         let at = At::from_ms(i64::from_be_bytes(*at));
-        let how = match rest.first()? {
-            0 => Erasure::Now,
-            1 => Erasure::WithinADay,
-            _ => return None,
-        };
-        (self.entry(token, at, how) == entry).then_some((*token, at, how))
+        let word = Word::of_code(*rest.first()?)?;
+        (self.entry(token, at, word) == entry).then_some((*token, at, word))
     }
 
-    fn entry(&self, token: &[u8; 32], at: At, how: Erasure) -> Vec<u8> {
+    fn entry(&self, token: &[u8; 32], at: At, word: Word) -> Vec<u8> {
         let mut epoch = (self.epoch() + 1).to_be_bytes();
         // Nobody gets as far as the eighth byte of a number of erasures.
         if let Some(first) = epoch.first_mut() {
-            *first = match how {
-                Erasure::Now => 0,
-                Erasure::WithinADay => 1,
-            };
+            *first = word.code();
         }
         let mut entry = [token.as_slice(), &at.ms().to_be_bytes(), &epoch].concat();
         let mac = self.key.mac(&[b"entry", &self.end().mac, &entry]);
@@ -204,13 +247,23 @@ impl Tombstones {
         entry
     }
 
-    fn push(&mut self, token: [u8; 32], at: At, how: Erasure) {
-        let entry = self.entry(&token, at, how);
+    fn push(&mut self, token: [u8; 32], at: At, word: Word) {
+        let entry = self.entry(&token, at, word);
         if let Some((_, mac)) = entry.split_last_chunk() {
             self.macs.push(*mac);
         }
-        self.first.entry(token).or_insert(self.macs.len() as u64);
-        self.tokens.insert(token, (at, how));
+        match word {
+            Word::Erased(how) => {
+                self.first.entry(token).or_insert(self.macs.len() as u64);
+                self.tokens.insert(token, (at, how));
+                self.taken_back.remove(&token);
+            }
+            Word::TakenBack => {
+                self.first.remove(&token);
+                self.tokens.remove(&token);
+                self.taken_back.insert(token);
+            }
+        }
     }
 }
 

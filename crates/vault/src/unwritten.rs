@@ -5,10 +5,10 @@
 //! Deliberately not: writing (`commit::uses`), or judging how much is too much (`alarm`). What is here is lost by a crash,
 //! and never by a clean stop.
 
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use model::{ArtefactId, At, ProfileId};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Reads of one person for one artefact in one hour that may wait to be written down, permits still open included.
 pub(crate) const READS_WAITING_MAX: usize = 65_536;

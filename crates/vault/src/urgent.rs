@@ -7,6 +7,7 @@
 
 use crate::VaultError;
 use crate::disk::Disk;
+use crate::failpoint::{Step, around};
 use crate::log::sha256;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ impl UrgentLog {
         }
         let number = self.next;
         let bytes = framed(number, sealed);
-        Disk::append(&mut self.file, &self.path, self.n_bytes, &bytes)?;
+        around(Step::UrgentAppend, || Disk::append(&mut self.file, &self.path, self.n_bytes, &bytes))?;
         self.n_bytes += bytes.len() as u64;
         self.next += 1;
         self.waiting.push((number, sealed.to_vec()));
@@ -95,7 +96,7 @@ impl UrgentLog {
         let is_grown = self.n_bytes > REWRITE_ABOVE_BYTES && !numbers.is_empty();
         if self.n_bytes > FILE_HEAD_BYTES as u64 && (self.waiting.is_empty() || is_grown) {
             self.waiting.iter().for_each(|(number, sealed)| bytes.extend(framed(*number, sealed)));
-            Disk::replace_and_wipe(&self.path, &bytes)?;
+            around(Step::UrgentRewrite, || Disk::replace_and_wipe(&self.path, &bytes))?;
             self.file = Disk::open_to_append(&self.path)?;
             self.n_bytes = bytes.len() as u64;
         }

@@ -8,11 +8,14 @@ use crate::format::{self, Bytes16, CoreForm, LedgerForm, LessForm};
 use crate::state::{Person, Wishes};
 use minicbor::{Decode, Encode};
 use model::{At, PurposeName};
-use promise::{CapPlan, Relation};
+use promise::{CapPlan, RefusalReason, Relation};
 use std::sync::Arc;
 
 /// The limit below which "less" does not halve any more, in messages per window: the next one means none.
 const LEAST: u32 = 1;
+
+/// Wishes remembered per person so that a replay does not write them twice: more than the urgent log ever holds of one.
+const WISHES_REMEMBERED: usize = 32;
 
 /// One change of a person's wishes.
 #[derive(Clone, PartialEq, Encode, Decode)]
@@ -48,6 +51,18 @@ impl Wish {
             Self::Less(id, _) | Self::UndoLess(id) | Self::NotThis(id, _) | Self::LeaveMeAlone(id) => id,
             Self::LessBy(id, ..) | Self::Restore(id, _) => id,
         }
+    }
+
+    /// Whether the person's record has it already: after a crash the log is played again.
+    pub(crate) fn is_written(&self, core: &CoreForm) -> bool {
+        core.wishes_done.contains(self.id())
+    }
+
+    /// Notes that the person's record has it.
+    pub(crate) fn note_written(&self, core: &mut CoreForm) {
+        core.wishes_done.push(*self.id());
+        let surplus = core.wishes_done.len().saturating_sub(WISHES_REMEMBERED);
+        core.wishes_done.drain(..surplus);
     }
 
     /// "Half as often" for a person whose limit stands at `own` or the company's.
@@ -108,6 +123,15 @@ impl Wish {
         }
         wishes.seq = wishes.seq.saturating_add(1);
         person.wishes = Arc::new(wishes);
+    }
+}
+
+/// Whether a person's wishes are as they were seen: the sequence in force, and the one that was read.
+pub(crate) const fn look(now: Option<u64>, seen: u64) -> Result<(), RefusalReason> {
+    match now {
+        None => Err(RefusalReason::NoSuchPerson),
+        Some(now) if now != seen => Err(RefusalReason::ChangedMeanwhile),
+        Some(_) => Ok(()),
     }
 }
 

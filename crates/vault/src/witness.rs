@@ -15,6 +15,7 @@ pub(crate) use watch::{Due, Watch};
 use crate::chain::grew_out_of;
 use crate::disk::Disk;
 use crate::engine::EngineSnapshot;
+use crate::failpoint::{Step, around};
 use crate::key::HouseKeys;
 use crate::log::Hash;
 use crate::narrowing::Reach;
@@ -173,7 +174,7 @@ impl Witness {
             self.shorten()?;
         }
         let mut file = Disk::open_to_append(&self.path)?;
-        Disk::append(&mut file, &self.path, self.n_bytes, note.as_bytes())?;
+        around(Step::WitnessNote, || Disk::append(&mut file, &self.path, self.n_bytes, note.as_bytes()))?;
         self.n_bytes = self.n_bytes.saturating_add(note.len() as u64);
         self.n_notes = self.n_notes.saturating_add(1);
         self.newest = Some(seen);
@@ -196,7 +197,7 @@ impl Witness {
         let (notes, _) = whole_notes(&text);
         let kept = notes.get(notes.len().saturating_sub(NOTES_KEPT)..).unwrap_or_default();
         let kept: String = kept.iter().map(|note| format!("{note}\n")).collect();
-        Disk::replace(&self.path, kept.as_bytes())?;
+        around(Step::WitnessRewrite, || Disk::replace(&self.path, kept.as_bytes()))?;
         (self.n_notes, self.n_bytes) = (NOTES_KEPT.min(notes.len()), kept.len() as u64);
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! `fineline fsck`: reads the whole data folder, which nobody may serve meanwhile, and names what is changed, missing, swapped
-//! or put back: one line per finding. It mends nothing.
+//! or put back: one line per finding. It mends nothing. With `--state-hash` it also says what the house knows, as one hash.
 
 use crate::cli::Ground;
 use crate::exit::Exit;
 use crate::house;
+use crate::http::hex;
 use crate::root::Asking;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use vault::fsck::{Told, fsck};
@@ -11,13 +12,18 @@ use vault::{VaultError, fsck};
 
 /// Read the whole data folder and name every record that is not as it was written.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Also print what the house knows as a hash: equal for two houses that know the same, on whatever engine. Opens the house as
+    /// `serve` does, so what waited to be written is written
+    #[arg(long)]
+    state_hash: bool,
+}
 
 /// Checks.
 ///
 /// # Errors
 /// A house that is being served, another root key, another version. What is wrong inside is a finding, not an error.
-pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     let written = house::promise(ground)?;
     let options = house::options(ground, Asking::Once)?;
     let watched = ground.say.is_watched() && !ground.say.is_json();
@@ -50,5 +56,18 @@ pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
     if n_findings > 0 {
         ground.say.next("keep this folder as it is, and restore a backup into a new one");
     }
+    if args.state_hash {
+        state_hash(ground)?;
+    }
     Ok(if n_findings == 0 { Exit::Fine } else { Exit::Findings })
+}
+
+fn state_hash(ground: &Ground) -> anyhow::Result<()> {
+    let state = house::with(ground, |vault, _| Ok(vault.state_hash()?))?;
+    let machine = serde_json::json!({
+        "state": hex(&state.whole()),
+        "living": hex(&state.of_the_living()),
+        "people": state.n_people,
+    });
+    ground.say.answer(&machine, &state)
 }

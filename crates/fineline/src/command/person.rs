@@ -1,13 +1,13 @@
-//! `fineline person show|export|erase`: at the desk what people do in the portal themselves. Each act stands in the log and
+//! `fineline person show|export|erase|restore`: at the desk what people do in the portal themselves. Each act stands in the log and
 //! on the person's own page, with who did it and why.
 
 use crate::cli::Ground;
 use crate::config::write_new_bytes;
-use crate::desk::{Behalf, Whom};
+use crate::desk::{Behalf, Whom, WhomErased};
 use crate::exit::{Exit, Failure};
 use crate::house;
 use std::path::PathBuf;
-use vault::Erasure;
+use vault::{Erasure, NotUndone, UndoneBy};
 
 /// What can be done for a person.
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +18,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Erase a person
     Erase(EraseArgs),
+    /// Take an erasure back within its 24 hours: the person is there again as before
+    Restore(RestoreArgs),
 }
 
 /// Whom, and on whose behalf.
@@ -62,6 +64,17 @@ pub struct EraseArgs {
     yes: bool,
 }
 
+/// Whose erasure.
+#[derive(Debug, clap::Args)]
+pub struct RestoreArgs {
+    /// Who was erased.
+    #[command(flatten)]
+    whom: WhomErased,
+    /// Who acts.
+    #[command(flatten)]
+    behalf: Behalf,
+}
+
 /// Does it.
 ///
 /// # Errors
@@ -71,6 +84,7 @@ pub fn run(command: Command, ground: &Ground) -> anyhow::Result<Exit> {
         Command::Show(args) => show(&args, ground),
         Command::Export(args) => export(&args, ground),
         Command::Erase(args) => erase(&args, ground),
+        Command::Restore(args) => restore(&args, ground),
     }
 }
 
@@ -111,5 +125,25 @@ fn erase(args: &EraseArgs, ground: &Ground) -> anyhow::Result<Exit> {
         ground.say.talk(format!("gone for everybody now; unrecoverable by {}", answer.unrecoverable_on));
         ground.say.next("fineline key rotate, which makes it unrecoverable here at once");
         Ok(Exit::Fine)
+    })
+}
+
+fn restore(args: &RestoreArgs, ground: &Ground) -> anyhow::Result<Exit> {
+    house::with(ground, |vault, _| {
+        let (staff, reason) = args.behalf.checked()?;
+        let by = UndoneBy::Staff { staff: staff.to_string(), reason };
+        for who in args.whom.candidates()? {
+            match vault.undo_erasure(who, by.clone())?.wait()? {
+                Ok(undone) => {
+                    ground.say.data(&undone.receipt)?;
+                    ground.say.talk("as before the erasure; the person sees who took it back, and why");
+                    ground.say.next("fineline person show");
+                    return Ok(Exit::Fine);
+                }
+                Err(NotUndone::NobodyWaits) => {}
+                Err(why) => return Err(Failure::findings(why.to_string())),
+            }
+        }
+        Err(Failure::findings(NotUndone::NobodyWaits.to_string()))
     })
 }

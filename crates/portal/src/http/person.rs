@@ -4,7 +4,7 @@ use super::{Sent, Sorry, State, Visit, With, file, redirect, same, set_cookie, s
 use crate::choice::{self, AlonePage, ChoicesPage};
 use crate::copy::{AnswerCopy, PersonCopy};
 use crate::decision::MessagesPage;
-use crate::erasure::{self, ErasePage, ErasedPage};
+use crate::erasure::{self, ErasePage, ErasedPage, UndonePage};
 use crate::export::{self, ExportPage};
 use crate::frame::Frame;
 use crate::front::NoticePage;
@@ -24,7 +24,7 @@ use http::request::Parts;
 use model::ItemCode;
 use promise::{Artefact, Promise};
 use std::sync::Arc;
-use vault::{Reduction, Snapshot};
+use vault::{ErasedWho, Erasure, Reduction, Snapshot, UndoneBy};
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -43,6 +43,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
         .route("/privacy/me/export", get(export_page).post(take_copy))
         .route("/privacy/me/erase", get(erase_page).post(erase))
         .route("/privacy/gone/{secret}", get(erased))
+        .route("/privacy/gone/{secret}/undo", post(undo))
         .route("/privacy/gone/{secret}/receipt.json", get(erased_file))
 }
 
@@ -283,14 +284,13 @@ async fn erase_page(With(state): With<Arc<State>>, person: Person) -> Result<Res
 async fn erase(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Result<Response, Sorry> {
     person.check(&sent)?;
     let how = sent.get("when").and_then(erasure::parse).ok_or(Sorry::Unclear)?;
+    if how == Erasure::Now && !person.session.proof.is_strong() {
+        return Err(Sorry::Refused);
+    }
     let answer = state.vault().erase(person.session.person, how)?.await?;
     state.sessions.end(person.session.person);
-    let receipt = Receipt {
-        json: answer.receipt,
-        request: answer.request.to_string(),
-        unrecoverable_on: answer.unrecoverable_on,
-        how,
-    };
+    let receipt =
+        Receipt { json: answer.receipt, request: answer.request, unrecoverable_on: answer.unrecoverable_on, how };
     let secret = state.sessions.keep(receipt);
     let mut response = redirect(&format!("/privacy/gone/{secret}"));
     set_cookie(&state, &mut response, "", 0);
@@ -300,6 +300,20 @@ async fn erase(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Res
 async fn erased(With(state): With<Arc<State>>, visit: Visit, Path(secret): Path<String>) -> Result<Response, Sorry> {
     let receipt = state.sessions.kept(&secret).ok_or(Sorry::Gone)?;
     show(&ErasedPage::new(visit.frame(&state), secret, receipt))
+}
+
+/// Takes an erasure within a day back. Whoever knows this address was signed in when it was made.
+async fn undo(With(state): With<Arc<State>>, visit: Visit, Path(secret): Path<String>) -> Result<Response, Sorry> {
+    let receipt = state.sessions.kept(&secret).ok_or(Sorry::Gone)?;
+    let undone = state.vault().undo_erasure(ErasedWho::Request(receipt.request), UndoneBy::Person)?.await?;
+    let sorry = undone.as_ref().err().map(ToString::to_string);
+    let status = if sorry.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+    if sorry.is_none() {
+        state.sessions.drop_kept(&secret);
+    }
+    let mut response = show(&UndonePage { frame: visit.frame(&state), request: receipt.request.to_string(), sorry })?;
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 async fn erased_file(With(state): With<Arc<State>>, Path(secret): Path<String>) -> Result<Response, Sorry> {

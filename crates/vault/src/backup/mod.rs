@@ -25,6 +25,8 @@ mod tests;
 
 pub use note::{BACKUP_DUE_DAYS, BACKUP_GONE_DAYS, BackupNote};
 pub use restore::{Drilled, Plan, Restored, drill, restore};
+#[cfg(test)]
+pub(crate) use restore::{Fate, fate};
 pub use shelf::{Beside, Shelf};
 pub use source::Source;
 pub use take::{Extent, Taken, take};

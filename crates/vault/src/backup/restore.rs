@@ -14,9 +14,11 @@ use super::shelf::{Beside, Shelf};
 use super::stream::{Change, Head, Kind, StreamReader};
 use crate::campaign::{CampaignState, State as CampaignDoes};
 use crate::commit::erase::{Leaving, OWN};
+use crate::commit::undo::cut_short;
 use crate::commit::{Committer, Rotations, load_rotation};
 use crate::disk::{Disk, file_error};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
+use crate::failpoint::{Step, around};
 use crate::folder::{self, Folder, HouseFile};
 use crate::format::{self, LedgerForm, LeftForm, OutboxForm};
 use crate::house::House;
@@ -263,11 +265,11 @@ impl Ready {
                 None => in_keys = true,
             }
             if n_bytes >= BATCH_BYTES {
-                engine.commit(std::mem::take(&mut ops))?;
+                around(Step::RestoreRows, || engine.commit(std::mem::take(&mut ops)))?;
                 n_bytes = 0;
             }
         }
-        engine.commit(ops)?;
+        around(Step::RestoreRows, || engine.commit(ops))?;
         Ok(written)
     }
 
@@ -403,6 +405,28 @@ fn check_narrowings(
     Ok((crate::narrowing::whole(&bytes)?.0.to_vec(), taken.since(head.narrowings())))
 }
 
+/// What becomes of a profile that a stream has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stays,
+    /// It has a tombstone.
+    Erased,
+    /// The newer keys no longer have it.
+    WithoutKeys,
+    /// Streams of one moment disagree.
+    Torn,
+}
+
+/// Whether it was erased; whether there is a key, and a record under it.
+pub(crate) const fn fate(is_erased: bool, has: (bool, bool), keys_are_newer: bool) -> Fate {
+    match (is_erased, has) {
+        (true, _) => Fate::Erased,
+        (false, (true, true)) => Fate::Stays,
+        (false, _) if keys_are_newer => Fate::WithoutKeys,
+        (false, _) => Fate::Torn,
+    }
+}
+
 /// What was written.
 #[derive(Default)]
 struct Written {
@@ -428,6 +452,7 @@ impl Loaded {
             n_rows: self.n_rows,
             ..Restored::default()
         };
+        self.committer.finish_undos(&cut_short())?;
         let everybody = self.everybody()?;
         self.take_back(ready, &everybody, &mut done)?;
         self.take_out(ready, &everybody, &mut done)?;
@@ -518,10 +543,10 @@ impl Loaded {
             let has_key = store.get(Keyspace::Keys, id.as_bytes())?.is_some();
             let core = crate::person::class_key(id, crate::retention::CORE);
             let has_core = store.get(Keyspace::Profiles, &core)?.is_some();
-            match (has_key, has_core) {
-                (true, true) => {}
-                (false, false) | (true, false) | (false, true) if ready.keys_are_newer() => without.push(*id),
-                _ => {
+            match fate(known.is_some(), (has_key, has_core), ready.keys_are_newer()) {
+                Fate::Stays | Fate::Erased => {}
+                Fate::WithoutKeys => without.push(*id),
+                Fate::Torn => {
                     return Err(unusable(
                         &ready.keys_path,
                         "a person of the data has no keys in it, or the other way round",

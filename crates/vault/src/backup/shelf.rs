@@ -10,6 +10,7 @@ use super::KEY_BACKUP_DAYS;
 use super::frame::unusable;
 use super::stream::{Head, Kind, StreamReader};
 use crate::disk::{Disk, file_error};
+use crate::failpoint::{Step, around};
 use crate::folder::{NARROWINGS, TOMBSTONES};
 use crate::{VaultError, narrowing, tombstone};
 use model::{At, HouseId};
@@ -146,7 +147,7 @@ impl Shelf {
             let Ok(head) = head(&path) else { continue };
             let is_over = head.at().day().plus(KEY_BACKUP_DAYS) <= now.day();
             if head.kind == Kind::Keys && head.house() == house && is_over {
-                Disk::remove(&path)?;
+                around(Step::BackupPrune, || Disk::remove(&path))?;
                 gone.push(path);
             }
         }
@@ -168,14 +169,14 @@ impl Shelf {
             if !tombstone::goes_on_from(whole, &old) {
                 return Err(shorter(&to.tombstones));
             }
-            Disk::replace(&to.tombstones, whole)?;
+            around(Step::BackupBeside, || Disk::replace(&to.tombstones, whole))?;
             let (whole, epoch) = narrowing::whole(&narrowings)?;
             if let Some(old) = Disk::read(&to.narrowings)?
                 && narrowing::whole(&old).is_ok_and(|(_, known)| known > epoch)
             {
                 return Err(shorter(&to.narrowings));
             }
-            Disk::replace(&to.narrowings, whole)?;
+            around(Step::BackupBeside, || Disk::replace(&to.narrowings, whole))?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::shelf::{Beside, CHAIN_MAX, Shelf, data_name, keys_name};
 use super::stream::{Base, Change, Head, Kind, StreamReader, StreamWriter, Trailer};
 use crate::VaultError;
 use crate::disk::{Disk, file_error};
+use crate::failpoint::{Step, around};
 use model::At;
 use std::fs::File;
 use std::io::{BufWriter, Read};
@@ -199,7 +200,7 @@ impl Part {
         let failed = |source| file_error("writing", &self.from, source);
         let out = self.writer.finish(trailer).map_err(failed)?;
         let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-        Disk::finish(&file, &self.from, &self.to)?;
+        around(Step::BackupStream, || Disk::finish(&file, &self.from, &self.to))?;
         Ok(self.to)
     }
 }

@@ -8,6 +8,7 @@ use crate::VaultError;
 use crate::alarm::Finding;
 use crate::chain::Chain;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
+use crate::failpoint::{Step, around};
 use crate::format::{self, Bytes16, CoreForm, LogForm, ProofForm};
 use crate::house::House;
 use crate::house::Waiting;
@@ -167,6 +168,10 @@ impl<'h> Batch<'h> {
                 let key = self.source_key(&source, change);
                 self.answer(reply, key);
             }
+            Command::Replay(recorded, reply) => {
+                let replayed = self.replay(recorded);
+                self.answer(reply, replayed);
+            }
             Command::Breach(statement, reply) => {
                 self.leaf("breach", statement.as_bytes());
                 self.answer(reply, Ok(()));
@@ -176,7 +181,12 @@ impl<'h> Batch<'h> {
                 self.answer(reply, acknowledged);
             }
             Command::Wake => {}
-            Command::Turn(_) | Command::Sweep(_) | Command::Rotate(_) | Command::Backup(_) | Command::Close(_) => {}
+            Command::Turn(_)
+            | Command::Sweep(_)
+            | Command::Rotate(_)
+            | Command::Backup(_)
+            | Command::Undo(..)
+            | Command::Close(_) => {}
         }
     }
 
@@ -247,7 +257,7 @@ impl<'h> Batch<'h> {
     }
 
     pub(crate) fn count(&mut self, source: &SourceName, event: &EventName, word: &str) {
-        let name = format!("outcome/{}/{source}/{event}/{word}", self.now.day());
+        let name = format!("{}{}/{source}/{event}/{word}", super::sweep::OUTCOMES, self.now.day());
         let n = self.outcomes.entry(name).or_default();
         *n = n.saturating_add(1);
     }
@@ -266,6 +276,11 @@ impl<'h> Batch<'h> {
             };
         }
         Ok(self.people.get_mut(id))
+    }
+
+    /// Takes in a profile that was opened elsewhere and is part of this batch.
+    pub(super) fn admit(&mut self, open: Open) {
+        self.people.insert(open.id, open);
     }
 
     /// Works on a profile beside the rows; `None` when it is not there. What the work changed stays in the batch also
@@ -309,20 +324,21 @@ impl<'h> Batch<'h> {
         }
     }
 
+    /// Makes a profile of which more is known than that it came.
+    pub(crate) fn create_as(&mut self, id: ProfileId, key: PersonKey, core: CoreForm) {
+        let core = CoreForm { number: self.next_number, ..core };
+        self.next_number = self.next_number.saturating_add(1);
+        self.people.insert(id, Open::new(id, key, core));
+    }
+
     /// Makes a profile under fresh keys. Whoever calls it has found a purpose in force.
     pub(crate) fn create(&mut self, identifiers: &[Identifier]) -> Result<ProfileId, VaultError> {
         let id = ProfileId::random(self.house.rng());
         let is_person = identifiers.iter().any(|identifier| identifier.kind != IdentifierKind::Anonymous);
         let kind = if is_person { ProfileKind::Person } else { ProfileKind::Device };
-        let core = CoreForm {
-            number: self.next_number,
-            kind: format::kind_code(kind),
-            created_at: self.now.ms(),
-            ..CoreForm::default()
-        };
-        self.next_number = self.next_number.saturating_add(1);
-        let key = PersonKey::generate(self.house.rng());
-        self.people.insert(id, Open::new(id, key, core));
+        let (kind, created_at) = (format::kind_code(kind), self.now.ms());
+        let core = CoreForm { kind, created_at, ..CoreForm::default() };
+        self.create_as(id, PersonKey::generate(self.house.rng()), core);
         for identifier in identifiers {
             self.add_identifier(&id, identifier)?;
         }
@@ -554,8 +570,8 @@ impl Sealed {
         if let Some(narrowings) = &self.narrowings {
             house.narrowings().append(narrowings)?;
         }
-        house.engine.commit(self.ops)?;
-        house.note_head(chain)?;
+        around(Step::EngineCommit, || house.engine.commit(self.ops))?;
+        around(Step::HeadNote, || house.note_head(chain))?;
         house.took(Stage::Write, began);
         house.times.count_batch();
         let began = house.ticks();
@@ -587,7 +603,7 @@ impl Sealed {
             }
         });
         if !written.is_empty() {
-            house.drained(&written)?;
+            around(Step::UrgentDrain, || house.drained(&written))?;
         }
         for act in self.after {
             act(house, number);
@@ -598,7 +614,7 @@ impl Sealed {
 }
 
 /// What is on the urgent log and not in this batch stays on top.
-fn with_pending(mut person: Person, here: Option<&Person>, drained: &[Bytes16]) -> Person {
+pub(crate) fn with_pending(mut person: Person, here: Option<&Person>, drained: &[Bytes16]) -> Person {
     let pending = here.map(|here| here.pending.as_slice()).unwrap_or_default();
     person.pending = pending.iter().filter(|wish| !drained.contains(wish.id())).cloned().collect();
     for wish in &person.pending.clone() {

@@ -153,12 +153,10 @@ impl Batch<'_> {
     }
 
     fn apply_to(&mut self, open: &mut Open, wish: &Wish) -> Result<(), VaultError> {
-        if open.core.wishes_done.contains(wish.id()) {
+        if wish.is_written(&open.core) {
             return Ok(());
         }
-        open.core.wishes_done.push(*wish.id());
-        let surplus = open.core.wishes_done.len().saturating_sub(WISHES_REMEMBERED);
-        open.core.wishes_done.drain(..surplus);
+        wish.note_written(&mut open.core);
         match wish {
             Wish::Answer(entry) => self.apply_answer(open, entry.clone()).map(|_| ()),
             Wish::Less(id, _) | Wish::LessBy(id, ..) | Wish::NotThis(id, _) | Wish::LeaveMeAlone(id) => {
@@ -198,6 +196,3 @@ impl Batch<'_> {
         });
     }
 }
-
-/// Wishes remembered per person so that a replay does not write them twice: more than the urgent log ever holds of one.
-const WISHES_REMEMBERED: usize = 32;

@@ -11,7 +11,7 @@ use crate::format::{
 use crate::house::House;
 use crate::person::{self, Open, Rows};
 use crate::record::NewDecision;
-use crate::retention::DECISION_DAYS;
+use crate::retention;
 use crate::seal::RecordKind;
 use model::{At, DecisionId, MessageId, ProfileId};
 use promise::{Artefact, ArtefactKind, ChannelKind, Refusal, RefusalReason, Verdict};
@@ -55,7 +55,7 @@ impl Batch<'_> {
             return Ok(Err(refusal));
         }
         let is_mail = new.channel == ChannelKind::Email;
-        let standing = open.core.standing_decision(new.campaign.as_str(), new.run, is_mail);
+        let standing = open.core.standing_decision(new.campaign.as_str(), new.run, is_mail, self.now);
         if standing != new.replaces {
             return no(RefusalReason::AlreadyDecided);
         }
@@ -101,23 +101,36 @@ impl Batch<'_> {
             proof: None,
         };
         form.proof = Some(self.leaf("decision", &format::encode(&form)));
-        let oldest = self.now.plus_days(-DECISION_DAYS).ms();
+        let oldest = retention::oldest_decision(self.now).ms();
         open.core.decided.retain(|known| known.at >= oldest);
         new.replaces.iter().for_each(|replaced| open.core.end_decision(&(*replaced.as_bytes()).into()));
+        self.put_decided(open, &form, None)?;
+        Ok(new.id)
+    }
+
+    /// A decision with all that leads to it: named in the profile, in the index, and its message in the outbox while it is open.
+    pub(crate) fn put_decided(
+        &mut self,
+        open: &mut Open,
+        form: &DecisionForm,
+        is_over: Option<bool>,
+    ) -> Result<(), VaultError> {
         open.core.decided.push(DecidedForm {
             campaign: form.campaign.clone(),
             run: form.run,
             decision: form.id,
             at: form.at,
-            by_mail: is_mail,
-            is_over: None,
+            by_mail: form.channel == format::channel_code(ChannelKind::Email),
+            is_over,
         });
-        self.put(Keyspace::Index, House::decision_row(&new.id), open.id.as_bytes().to_vec());
-        if let Some(message) = &form.message {
-            self.put_outbox(open, &form, message)?;
+        let id = DecisionId::from_bytes(*form.id);
+        self.put(Keyspace::Index, House::decision_row(&id), open.id.as_bytes().to_vec());
+        let open_message =
+            |message: &&MessageForm| matches!(message.state, MessageState::Waiting | MessageState::Trying);
+        if let Some(message) = form.message.as_ref().filter(open_message) {
+            self.put_outbox(open, form, message)?;
         }
-        self.put_decision(open, &form)?;
-        Ok(new.id)
+        self.put_decision(open, form)
     }
 
     // ── rows of decisions and messages ────────────────────────────────────────────────────────────────────────────

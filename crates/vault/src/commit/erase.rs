@@ -1,18 +1,21 @@
 //! Erasure, second half: the tombstone is on the disk and the person is gone from memory; here every row follows, what
-//! names them by value becomes a keyed token, and the wrapped keys go, or are sealed for a day to the recovery key.
+//! names them by value becomes a keyed token, and the wrapped keys go, or are sealed for a day to the recovery key, together
+//! with what it takes to undo this (`undo`).
 
 use super::Committer;
 use super::batch::Batch;
 use crate::VaultError;
 use crate::engine::Keyspace;
-use crate::format::{self, DecisionForm, LeftForm, RecoveryForm, RequestForm};
+use crate::format::{self, DecisionForm, LeftForm, RecoveryForm, RequestForm, UndoForm, UndoJoinForm, UndoLeftForm};
 use crate::house::House;
-use crate::person::{self, Open};
+use crate::person::{self, Open, Rows};
 use crate::record::Erasure;
 use crate::retention::ROTATED_WITHIN_DAYS;
 use crate::seal::RecordKind;
 use crate::statement;
-use model::{At, DAY_MS, Day, DecisionId, ProfileId, RequestId};
+use crate::wish::Wish;
+use model::{At, DAY_MS, Day, DecisionId, MessageId, ProfileId, RequestId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
@@ -40,6 +43,19 @@ impl Leaving {
             Erasure::WithinADay => UNRECOVERABLE_AFTER_DAYS.saturating_add(1),
         };
         Self { person, request, how, at, unrecoverable_on: at.day().plus(days) }
+    }
+
+    /// What stays on record of it, not yet in the log.
+    pub(crate) fn request_form(&self) -> RequestForm {
+        RequestForm {
+            id: (*self.request.as_bytes()).into(),
+            kind: "erase".to_owned(),
+            at: self.at.ms(),
+            unrecoverable_on: self.unrecoverable_on.number(),
+            proof: None,
+            taken_back_at: None,
+            taken_back_proof: None,
+        }
     }
 }
 
@@ -72,9 +88,11 @@ impl Batch<'_> {
             tracing::error!(error = &error as &dyn std::error::Error, "a leaving profile could not be opened");
             None
         });
+        let mut undo = UndoForm::new((*leaving.request.as_bytes()).into());
         if let Some(open) = &open {
-            self.erase_index(open, leaving)?;
-            self.erase_messages(open)?;
+            self.erase_index(open, leaving, &mut undo)?;
+            self.erase_messages(open, &mut undo)?;
+            self.erase_ties(open, &mut undo)?;
         }
         self.delete(Keyspace::Keys, id.as_bytes().to_vec());
         self.forgets();
@@ -84,20 +102,18 @@ impl Batch<'_> {
                 self.delete(Keyspace::House, House::recovery_row(&id));
             }
             (Erasure::WithinADay, Some(open)) => {
+                undo.columns = self.store.get(Keyspace::House, House::COLUMNS)?.map(Into::into);
+                undo.wishes = self.wishes_of(open);
+                let sealed = open.seal_own(self.house, RecordKind::Undo, &[], &format::encode(&undo))?;
                 let form = RecoveryForm {
                     until: leaving.at.ms().saturating_add(RECOVERY_MS),
                     sealed: self.house.to_recovery(open)?,
+                    undo: Some(sealed.into()),
                 };
                 self.put(Keyspace::House, House::recovery_row(&id), format::encode(&form));
             }
         }
-        let mut request = RequestForm {
-            id: (*leaving.request.as_bytes()).into(),
-            kind: "erase".to_owned(),
-            at: leaving.at.ms(),
-            unrecoverable_on: leaving.unrecoverable_on.number(),
-            proof: None,
-        };
+        let mut request = leaving.request_form();
         let statement = statement::of_erasure(self.house, &request)?;
         request.proof = Some(self.leaf("erase", statement.as_bytes()));
         let key = House::request_row(&leaving.request);
@@ -119,49 +135,102 @@ impl Batch<'_> {
     /// A leaving profile as it stands: what the person said before leaving counts also while it is on the urgent log only.
     pub(crate) fn leaving(&self, id: &ProfileId) -> Result<Option<Open>, VaultError> {
         let Some(mut open) = Open::load(self.house, &*self.store, id)? else { return Ok(None) };
-        for waiting in self.house.waiting().iter().filter(|waiting| waiting.person == *id) {
-            if !open.core.wishes_done.contains(waiting.wish.id()) {
-                waiting.wish.apply(&mut open.core)?;
-            }
+        for wish in self.wishes_of(&open) {
+            wish.apply(&mut open.core)?;
         }
         Ok(Some(open))
     }
 
+    /// What is on the urgent log and not in the record.
+    fn wishes_of(&self, open: &Open) -> Vec<Wish> {
+        let waiting = self.house.waiting().into_iter().filter(|waiting| waiting.person == open.id);
+        let wishes = waiting.map(|waiting| Wish::clone(&waiting.wish));
+        wishes.filter(|wish| !open.core.wishes_done.contains(wish.id())).collect()
+    }
+
+    /// Takes away a row that lies outside the person's own keyspaces, and keeps it for the undo.
+    fn take_away(&mut self, keyspace: Keyspace, key: Vec<u8>, undo: &mut UndoForm) -> Result<(), VaultError> {
+        if let Some(value) = Rows::get(self, keyspace, &key)? {
+            undo.rows.push((keyspace as u8, key.clone().into(), value.into()));
+            self.delete(keyspace, key);
+        }
+        Ok(())
+    }
+
     /// Every identifier leads nowhere any more; its keyed token says since when.
-    fn erase_index(&mut self, open: &Open, leaving: &Leaving) -> Result<(), VaultError> {
+    fn erase_index(&mut self, open: &Open, leaving: &Leaving, undo: &mut UndoForm) -> Result<(), VaultError> {
         for form in &open.core.identifiers {
             let Some(identifier) = House::identifier(form) else { continue };
             if self.find_row(&identifier)? == Some(open.id) {
-                self.delete(Keyspace::Index, self.house.index_row(&identifier));
+                self.take_away(Keyspace::Index, self.house.index_row(&identifier), undo)?;
             }
             let before = self.left(&identifier)?;
-            let left = LeftForm {
+            let left = format::encode(&LeftForm {
                 erased_at: leaving.at.ms(),
                 restrained: open.core.restrained || before.is_some_and(|before| before.restrained),
-            };
-            self.put(Keyspace::House, self.house.left_row(&identifier), format::encode(&left));
+            });
+            let key = self.house.left_row(&identifier);
+            undo.left.push(UndoLeftForm {
+                key: key.clone().into(),
+                before: Rows::get(self, Keyspace::House, &key)?.map(Into::into),
+                written: left.clone().into(),
+            });
+            self.put(Keyspace::House, key, left);
         }
         for token in &open.core.tokens {
-            self.delete(Keyspace::Index, House::token_row(&token.hash));
+            self.take_away(Keyspace::Index, House::token_row(&token.hash), undo)?;
         }
         Ok(())
     }
 
     /// What waits to be sent to the person, and the way from a decision to them.
-    fn erase_messages(&mut self, open: &Open) -> Result<(), VaultError> {
+    fn erase_messages(&mut self, open: &Open, undo: &mut UndoForm) -> Result<(), VaultError> {
         let store = Arc::clone(&self.store);
         for row in store.scan(Keyspace::Decisions, open.id.as_bytes()) {
             let (key, sealed) = row?;
             let id = person::tail(&key);
             if let Ok(id) = <[u8; 16]>::try_from(id) {
-                self.delete(Keyspace::Index, House::decision_row(&DecisionId::from_bytes(id)));
+                self.take_away(Keyspace::Index, House::decision_row(&DecisionId::from_bytes(id)), undo)?;
             }
             let Ok(plain) = open.open_own(self.house, RecordKind::Decision, id, &sealed) else { continue };
             let decision: DecisionForm = format::decode("decisions", &plain)?;
             if let Some(message) = &decision.message {
-                self.delete_outbox(message);
+                let outbox = House::outbox_row(At::from_ms(message.due_at), message.id.as_slice());
+                self.take_away(Keyspace::Outbox, outbox, undo)?;
+                let way = House::message_row(&MessageId::from_bytes(*message.id));
+                self.take_away(Keyspace::Index, way, undo)?;
             }
         }
         Ok(())
     }
+
+    /// Nobody who stays is tied to somebody who is gone.
+    fn erase_ties(&mut self, open: &Open, undo: &mut UndoForm) -> Result<(), VaultError> {
+        let others: BTreeSet<[u8; 16]> = open.core.joins.iter().map(|join| *join.other).collect();
+        for other in others {
+            let cut = self.with(&ProfileId::from_bytes(other), |_, theirs| {
+                let mut cut = Vec::new();
+                for (at, join) in (0u32..).zip(&theirs.core.joins) {
+                    if *join.other == *open.id.as_bytes() {
+                        cut.push(UndoJoinForm { of: other.into(), at, join: join.clone() });
+                    }
+                }
+                theirs.core.joins.retain(|join| *join.other != *open.id.as_bytes());
+                Ok(cut)
+            });
+            let cut = cut.unwrap_or_else(|error| {
+                // The other record is damaged: that is said, and holds up nobody's erasure.
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a tie to a leaving profile could not be cut"
+                );
+                None
+            });
+            undo.joins.extend(cut.into_iter().flatten());
+        }
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,12 @@ impl Batch<'_> {
                 if field.class >= Class::Never {
                     return no(RefusalReason::Guarded);
                 }
+                // Whoever said "leave me alone" and was erased is not written to through somebody else's page either.
+                if let Some(address) = super::batch::address(field.kind, &fact.value)
+                    && self.left(&address)?.is_some_and(|left| left.restrained)
+                {
+                    return no(RefusalReason::Restrained);
+                }
                 (fact.class, fact.context) = (field.class, field.context);
             }
             FactName::Trait(name) => {

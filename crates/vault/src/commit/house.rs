@@ -123,7 +123,7 @@ impl Batch<'_> {
         let surplus = reads.len().saturating_sub(STAFF_READS_MAX);
         reads.drain(..surplus);
         let number = open.core.number;
-        if act.act != StaffAct::HANDED_OFF {
+        if StaffAct::is_a_look(act.act) {
             let found = self.house.habit().opened(&act.staff, number, self.now.day());
             self.findings.extend(found);
         }

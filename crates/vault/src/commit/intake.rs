@@ -99,7 +99,13 @@ impl Batch<'_> {
     /// Whether one of the identifiers belongs to somebody who was erased, and what that means for this event.
     fn is_left(&self, found: &Found, intake: &Intake) -> Result<Option<OutcomeReason>, VaultError> {
         let Subject::Identifiers { user, anonymous } = &intake.subject else { return Ok(None) };
-        for identifier in user.iter().chain(anonymous) {
+        // Whoever is not known yet comes by every address that is given along, so that a list from elsewhere, with another
+        // number for the same person, makes nobody of them again.
+        let addresses = match found {
+            Found::New(_) => self.addresses(intake),
+            Found::Known(_) | Found::Nobody => Vec::new(),
+        };
+        for identifier in user.iter().chain(anonymous).chain(&addresses) {
             let Some(left) = self.left(identifier)? else { continue };
             if left.restrained {
                 return Ok(Some(OutcomeReason::Restrained));
@@ -116,6 +122,13 @@ impl Batch<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// E-mail addresses among the fields.
+    fn addresses(&self, intake: &Intake) -> Vec<Identifier> {
+        let promise = &self.house.household.promise;
+        let kind = |name: &FieldName| promise.fields.get(name).map(|field| field.kind);
+        intake.fields.iter().filter_map(|(name, value)| address(kind(name)?, value)).collect()
     }
 
     fn consented_after(&self, id: &ProfileId, erased_at: At) -> bool {
@@ -279,11 +292,13 @@ impl Batch<'_> {
     /// What ended with the last event of this name stays ended: the next one starts a clock anew, not the old one on.
     fn end_clocks(&mut self, open: &mut Open, name: &EventName) -> Result<(), VaultError> {
         let promise = std::sync::Arc::clone(&self.house.household.promise);
-        let Some(last) = open.core.last.get(name.as_str()).map(|ms| At::from_ms(*ms)) else { return Ok(()) };
+        // Without an event so far each thing ran by its own date: some may have ended and some not.
+        let last = open.core.last.get(name.as_str()).map(|ms| At::from_ms(*ms));
         let mut has_ended = false;
         for class in open.key.classes().collect::<Vec<_>>() {
             let Some(retention) = promise.retention_classes().get(&class) else { continue };
-            if retention.since == Since::Last(name.clone()) && retention.expires_at(last) <= self.now {
+            let may_have_ended = last.is_none_or(|last| retention.expires_at(last) <= self.now);
+            if retention.since == Since::Last(name.clone()) && may_have_ended {
                 self.sweep_class(open, class)?;
                 has_ended = true;
             }
@@ -296,7 +311,7 @@ impl Batch<'_> {
     }
 
     /// Writes an event and folds it into the traits; a history meets its earlier form by its key.
-    fn store_event(
+    pub(crate) fn store_event(
         &mut self,
         open: &mut Open,
         plan: &EventPlan,

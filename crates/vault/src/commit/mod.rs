@@ -17,24 +17,29 @@ mod outbox;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
+pub(crate) mod undo;
 pub(crate) mod uses;
 
+#[cfg(test)]
+pub(crate) use batch::with_pending;
 pub(crate) use batch::{Batch, Values, in_memory};
 pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
+#[cfg(test)]
+pub(crate) use rotate::{Part, Step as RotationStep};
 pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
 
 use crate::VaultError;
 use crate::house::{House, Ticket};
 use crate::record::{
-    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, FactWrite, Intake, Item, Join, NewDecision,
-    NotBegun, Outcome, Review, Rotation, StaffAct, Swept,
+    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, ErasedWho, ErasureUndone, FactWrite, Intake,
+    Item, Join, NewDecision, NotBegun, NotUndone, Outcome, Review, Rotation, StaffAct, Swept, UndoneBy,
 };
 use crate::state::Wheel;
+use crate::sync::mpsc::{Receiver, TryRecvError};
 use model::{AlarmId, DecisionId, MessageId, SourceName};
 use promise::Refusal;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use times::Stage;
 use tokio::sync::oneshot;
 
@@ -65,6 +70,8 @@ pub(crate) enum Command {
     Acknowledge(AlarmId, String, String, Reply<bool>),
     /// A theft was answered: the statement, which names nobody.
     Breach(String, Reply<()>),
+    /// People made anew from what another house has on record about them.
+    Replay(Vec<crate::replay::Recorded>, Reply<()>),
     /// Something is on the urgent log, or was read.
     Wake,
     /// The day moved: apply every date that has passed.
@@ -73,6 +80,8 @@ pub(crate) enum Command {
     Rotate(Reply<Rotation>),
     /// A reading for a backup, with the key ring of the same moment.
     Backup(Reply<crate::backup::Source>),
+    /// An erasure within its day is taken back: whose, and by whom.
+    Undo(Box<ErasedWho>, Box<UndoneBy>, Reply<Result<ErasureUndone, NotUndone>>),
     Close(Reply<()>),
 }
 
@@ -98,7 +107,10 @@ impl Command {
 
     /// Commands that need a batch, or no batch, of their own.
     const fn is_alone(&self) -> bool {
-        matches!(self, Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Backup(_) | Self::Close(_))
+        matches!(
+            self,
+            Self::Turn(_) | Self::Sweep(_) | Self::Rotate(_) | Self::Backup(_) | Self::Undo(..) | Self::Close(_)
+        )
     }
 }
 
@@ -211,6 +223,9 @@ impl Committer {
             Command::Rotate(reply) => self.rotations.ask(reply),
             Command::Backup(reply) => {
                 let _ = reply.send(self.backup());
+            }
+            Command::Undo(who, by, reply) => {
+                let _ = reply.send(self.undo_erasure(&who, &by));
             }
             Command::Close(reply) => {
                 let written = self.write_down();

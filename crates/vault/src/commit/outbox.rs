@@ -9,6 +9,7 @@ use crate::engine::Keyspace;
 use crate::format::{self, ContactForm, DecisionForm, MessageForm, MessageState, OutboxForm};
 use crate::house::House;
 use crate::person::{Open, Rows};
+use crate::pressure;
 use crate::record::{Attempt, AttemptEnd, NotBegun, UNKNOWN};
 use crate::seal::RecordKind;
 use model::{ArtefactId, At, MessageId, ProfileId};
@@ -61,7 +62,7 @@ impl Batch<'_> {
         }
         self.delete_outbox(&message);
         if message.state == MessageState::Trying {
-            count_for_good(open, &message);
+            pressure::count_for_good(&mut open.core, &message.id);
             end(&mut message, MessageState::Failed, Some(UNKNOWN), self.now);
             self.put_message(open, &mut decision, message)?;
             return Ok(Err(NotBegun::Unknown));
@@ -82,7 +83,7 @@ impl Batch<'_> {
                 message.n_attempts = message.n_attempts.saturating_add(1);
                 message.due_at = self.now.ms().saturating_add(LEASE_MS);
                 message.why = None;
-                open.core.contacts.push(ContactForm { message: message.id, at: self.now.ms(), sent: false });
+                pressure::begin_attempt(&mut open.core, message.id, self.now);
                 Ok(Attempt {
                     message: MessageId::from_bytes(*message.id),
                     person: open.id,
@@ -174,9 +175,9 @@ impl Batch<'_> {
         }
         self.delete_outbox(&message);
         match ended {
-            AttemptEnd::Sent | AttemptEnd::Unknown => count_for_good(open, &message),
+            AttemptEnd::Sent | AttemptEnd::Unknown => pressure::count_for_good(&mut open.core, &message.id),
             AttemptEnd::Later { .. } | AttemptEnd::Failed { .. } | AttemptEnd::Refused(_) => {
-                forget_attempt(open, &message);
+                pressure::forget_attempt(&mut open.core, &message.id);
             }
         }
         match ended {
@@ -221,20 +222,8 @@ fn end(message: &mut MessageForm, state: MessageState, why: Option<&str>, now: A
     message.ended_at = Some(now.ms());
 }
 
-/// What was sent, or may have been, stays under the cap until it leaves the window.
-fn count_for_good(open: &mut Open, message: &MessageForm) {
-    if let Some(contact) = open.core.contacts.iter_mut().find(|contact| contact.message == message.id) {
-        contact.sent = true;
-    }
-}
-
 /// Nothing was sent and nothing will be: the decision is over, and its run may ask the person's facts and wishes anew.
 fn refuse(open: &mut Open, decision: &DecisionForm, message: &mut MessageForm, refusal: &Refusal, now: At) {
     end(message, MessageState::Refused, Some(refusal.reason.as_str()), now);
     open.core.end_decision(&decision.id);
-}
-
-/// An attempt that did not send counts for no cap.
-fn forget_attempt(open: &mut Open, message: &MessageForm) {
-    open.core.contacts.retain(|contact| contact.sent || contact.message != message.id);
 }

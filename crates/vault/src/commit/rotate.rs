@@ -11,6 +11,7 @@
 use super::{Batch, Committer, Reply};
 use crate::VaultError;
 use crate::engine::Keyspace;
+use crate::failpoint::Step as Durable;
 use crate::format::{self, RecoveryForm, RotationForm, RotationStage};
 use crate::house::House;
 use crate::key::{DaySecrets, KekVersion, PersonKey, Ring, person};
@@ -40,7 +41,8 @@ struct UnderWay {
 }
 
 /// What is to be done next. Each is one slice, or some.
-enum Step {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
     Begin,
     AddVersion,
     Rewrap(Walk),
@@ -51,17 +53,17 @@ enum Step {
 }
 
 /// A walk over all wrapped rows, from one slice to the next.
-#[derive(Default)]
-struct Walk {
-    part: Part,
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Walk {
+    pub(crate) part: Part,
     /// The last key that was looked at.
-    after: Vec<u8>,
+    pub(crate) after: Vec<u8>,
     /// Rows that needed a new wrapping.
     n_rewrapped: u64,
 }
 
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Part {
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
     /// The rows of persons and days.
     #[default]
     Keys,
@@ -69,16 +71,68 @@ enum Part {
     Recoveries,
 }
 
+impl Step {
+    /// What is left to do of what is on record, with this current version of so many.
+    pub(crate) fn unfinished(form: &RotationForm, current: KekVersion, n_versions: usize) -> Option<Self> {
+        match form.stage {
+            RotationStage::Compact => Some(Self::Compact),
+            RotationStage::Rewrap if current < form.version => Some(Self::AddVersion),
+            RotationStage::Rewrap => Some(Self::Rewrap(Walk::default())),
+            RotationStage::None => (n_versions > 1).then(|| Self::Rewrap(Walk::default())),
+        }
+    }
+
+    /// What comes after a step that is done; a walk says so itself.
+    pub(crate) fn next(&self) -> Option<Self> {
+        match self {
+            Self::Begin => Some(Self::AddVersion),
+            Self::AddVersion => Some(Self::Rewrap(Walk::default())),
+            Self::Rewrap(walk) => Some(Self::Rewrap(walk.clone())),
+            Self::Destroy => Some(Self::Log),
+            Self::Log => Some(Self::Compact),
+            Self::Compact => Some(Self::End),
+            Self::End => None,
+        }
+    }
+}
+
+impl Walk {
+    /// What comes after a slice in which so many rows were wrapped anew and which ended at this key, or at the end. A walk that
+    /// found any is followed by another one, and one that found none by the destruction.
+    pub(crate) fn next(mut self, n_rows: u64, last: Option<Vec<u8>>) -> Step {
+        self.n_rewrapped = self.n_rewrapped.saturating_add(n_rows);
+        match (last, self.part) {
+            (Some(after), _) => Step::Rewrap(Self { after, ..self }),
+            (None, Part::Keys) => Step::Rewrap(Self { part: Part::Recoveries, after: Vec::new(), ..self }),
+            (None, Part::Recoveries) if self.n_rewrapped > 0 => Step::Rewrap(Self::default()),
+            (None, Part::Recoveries) => Step::Destroy,
+        }
+    }
+}
+
+impl RotationForm {
+    /// A rotation begins: what it covers was deleted before.
+    pub(crate) fn begun(self, version: KekVersion) -> Self {
+        let covered_at = earlier(self.covered_at, self.forgotten_at);
+        Self { version, stage: RotationStage::Rewrap, covered_at, forgotten_at: None, ..self }
+    }
+
+    /// Its old versions are gone, and the log says so.
+    pub(crate) fn logged(self, version: KekVersion) -> Self {
+        Self { version, stage: RotationStage::Compact, ..self }
+    }
+
+    /// Nothing of it is left to do.
+    pub(crate) fn ended(self, at: At) -> Self {
+        Self { ended_at: Some(at.ms()), stage: RotationStage::None, covered_at: None, ..self }
+    }
+}
+
 impl Rotations {
     /// What a killed process, or one that closed meanwhile, has left to do.
     pub(crate) fn unfinished(house: &House) -> Self {
         let form = house.rotation();
-        let step = match form.stage {
-            RotationStage::Compact => Some(Step::Compact),
-            RotationStage::Rewrap if house.ring.current() < form.version => Some(Step::AddVersion),
-            RotationStage::Rewrap => Some(Step::Rewrap(Walk::default())),
-            RotationStage::None => (house.ring.versions().len() > 1).then(|| Step::Rewrap(Walk::default())),
-        };
+        let step = Step::unfinished(&form, house.ring.current(), house.ring.versions().len());
         let under_way = step.map(|step| UnderWay::new(step, house.ring.current(), VecDeque::new()));
         Self { under_way, asked: VecDeque::new() }
     }
@@ -154,87 +208,73 @@ impl Committer {
     fn rotation_step(&mut self, under_way: &mut UnderWay) -> Result<Option<Step>, VaultError> {
         let house = Arc::clone(&self.house);
         let (points, form) = (&house.failpoints, house.rotation());
-        Ok(match std::mem::replace(&mut under_way.step, Step::End) {
+        let step = std::mem::replace(&mut under_way.step, Step::End);
+        let next = step.next();
+        match step {
             Step::Begin => {
-                points.reach("before_begin");
-                let covered_at = earlier(form.covered_at, form.forgotten_at);
-                let (version, stage) = (house.ring.next(), RotationStage::Rewrap);
-                self.write_rotation(RotationForm { version, stage, covered_at, forgotten_at: None, ..form })?;
-                points.reach("after_begin");
-                Some(Step::AddVersion)
+                let form = form.begun(house.ring.next());
+                points.around(Durable::RotationBegin, || self.write_rotation(form))?;
             }
             Step::AddVersion => {
-                points.reach("before_add_version");
-                under_way.version = house.ring.add_version(house.rng())?;
-                points.reach("after_add_version");
-                Some(Step::Rewrap(Walk::default()))
+                under_way.version =
+                    points.around(Durable::RotationAddVersion, || house.ring.add_version(house.rng()))?;
             }
-            Step::Rewrap(walk) => Some(self.walk_on(under_way, walk)?),
+            Step::Rewrap(walk) => return self.walk_on(under_way, walk).map(Some),
             Step::Destroy => {
                 // A reader of an older state still opens rows as they were.
                 house.engine.wait_for_readers()?;
                 for number in house.ring.versions() {
-                    points.reach("before_destroy");
-                    house.ring.destroy(number, house.rng())?;
-                    points.reach("after_destroy");
+                    points.around(Durable::RotationDestroy, || house.ring.destroy(number, house.rng()))?;
                 }
-                Some(Step::Log)
             }
             Step::Log => {
-                points.reach("before_log");
-                let (version, stage) = (under_way.version, RotationStage::Compact);
-                let form = RotationForm { version, stage, ..form };
-                self.write(|batch| {
-                    batch.leaf("rotate", &version.to_be_bytes());
-                    batch.put_rotation(&form)
+                let version = under_way.version;
+                let form = form.logged(version);
+                points.around(Durable::RotationLog, || {
+                    self.write(|batch| {
+                        batch.leaf("rotate", &version.to_be_bytes());
+                        batch.put_rotation(&form)
+                    })?;
+                    house.set_rotation(form);
+                    Ok::<_, VaultError>(())
                 })?;
-                house.set_rotation(form);
-                points.reach("after_log");
-                Some(Step::Compact)
             }
             Step::Compact => {
-                points.reach("before_compact");
-                house.engine.compact()?;
-                let store = house.engine.snapshot();
-                house.publish(|generation| generation.store = store);
-                points.reach("after_compact");
-                Some(Step::End)
+                points.around(Durable::RotationCompact, || {
+                    house.engine.compact()?;
+                    let store = house.engine.snapshot();
+                    house.publish(|generation| generation.store = store);
+                    Ok::<_, VaultError>(())
+                })?;
             }
             Step::End => {
-                points.reach("before_end");
-                let (ended_at, stage) = (Some(house.now().ms()), RotationStage::None);
-                self.write_rotation(RotationForm { ended_at, stage, covered_at: None, ..form })?;
-                points.reach("after_end");
-                None
+                let form = form.ended(house.now());
+                points.around(Durable::RotationEnd, || self.write_rotation(form))?;
             }
-        })
+        }
+        Ok(next)
     }
 
-    /// Wraps some rows anew; a walk that found any is followed by another one, and one that found none by the destruction.
-    fn walk_on(&mut self, under_way: &mut UnderWay, mut walk: Walk) -> Result<Step, VaultError> {
+    /// Wraps some rows anew; what comes next.
+    fn walk_on(&mut self, under_way: &mut UnderWay, walk: Walk) -> Result<Step, VaultError> {
         let house = Arc::clone(&self.house);
-        let (before, after) = match walk.part {
-            Part::Keys => ("before_rewrap_keys", "after_rewrap_keys"),
-            Part::Recoveries => ("before_rewrap_recoveries", "after_rewrap_recoveries"),
+        let step = match walk.part {
+            Part::Keys => Durable::RotationRewrapKeys,
+            Part::Recoveries => Durable::RotationRewrapRecoveries,
         };
-        house.failpoints.reach(before);
-        let slice = self.slice(&walk)?;
-        let (n_rows, last) = (slice.rows.len() as u64, slice.last);
-        if n_rows > 0 {
-            self.write(|batch| {
-                slice.rows.into_iter().for_each(|(key, row)| batch.put(slice.keyspace, key, row));
-                Ok(())
-            })?;
-        }
-        house.failpoints.reach(after);
-        walk.n_rewrapped += n_rows;
+        let (n_rows, last) = house.failpoints.around(step, || {
+            let slice = self.slice(&walk)?;
+            let n_rows = slice.rows.len() as u64;
+            if n_rows > 0 {
+                self.write(|batch| {
+                    slice.rows.into_iter().for_each(|(key, row)| batch.put(slice.keyspace, key, row));
+                    Ok(())
+                })?;
+            }
+            Ok::<_, VaultError>((n_rows, slice.last))
+        })?;
         under_way.n_rows += n_rows;
-        Ok(match (last, walk.part) {
-            (Some(last), _) => Step::Rewrap(Walk { after: last, ..walk }),
-            (None, Part::Keys) => Step::Rewrap(Walk { part: Part::Recoveries, after: Vec::new(), ..walk }),
-            (None, Part::Recoveries) if walk.n_rewrapped > 0 => Step::Rewrap(Walk::default()),
-            (None, Part::Recoveries) => Step::Destroy,
-        })
+        Ok(walk.next(n_rows, last))
     }
 
     /// The next rows under another version than the current one, wrapped anew.

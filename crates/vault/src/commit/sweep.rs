@@ -1,8 +1,8 @@
 //! Dates that have passed: values that change without an event follow at once; what has outlived itself is removed, and
 //! day secrets are destroyed. Reading never waits for this: expiry is true at read time.
 
-use super::Committer;
 use super::batch::{Batch, Values};
+use super::{Committer, uses};
 use crate::VaultError;
 use crate::alarm::ALARM_DAYS;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
@@ -10,12 +10,47 @@ use crate::format::{self, RecoveryForm, SaleForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open};
 use crate::record::Swept;
-use crate::retention::{self, DECISION_DAYS, MARK_DAYS, UNDO_DAYS, USE_DAYS};
+use crate::retention::{self, MARK_DAYS, UNDO_DAYS, USE_DAYS};
 use crate::seal::RecordKind;
 use crate::state::Wheel;
 use model::{At, Day, ProfileId};
 use promise::{RetentionId, Since};
+use roaring::RoaringBitmap;
 use std::sync::Arc;
+
+/// Counts of what became of events: `outcome/<day>/<source>/<event>/<word>`.
+pub(super) const OUTCOMES: &str = "outcome/";
+
+/// How long they are kept, in days.
+const OUTCOME_DAYS: i32 = 30;
+
+/// What a use run still says of anybody.
+enum Left {
+    All,
+    Some(UseRunForm),
+    Nobody,
+}
+
+/// Takes out the numbers of nobody: what an erasure left behind in the lists of who was read.
+fn of_the_living(run: &UseRunForm, known: &RoaringBitmap) -> Result<Left, VaultError> {
+    let read = |bytes: &[u8]| {
+        RoaringBitmap::deserialize_from(bytes).map_err(|error| format::damaged("house", &error.to_string()))
+    };
+    let people = read(&run.people)?;
+    if people.is_subset(known) {
+        return Ok(Left::All);
+    }
+    let people = people & known;
+    if people.is_empty() {
+        return Ok(Left::Nobody);
+    }
+    let mut next = run.clone();
+    next.people = uses::serialised(&people)?;
+    for (_, apart) in next.apart.iter_mut().flatten() {
+        *apart = uses::serialised(&(read(apart)? & known))?.into();
+    }
+    Ok(Left::Some(next))
+}
 
 /// Profiles swept per batch.
 const PEOPLE_PER_BATCH: usize = 200;
@@ -69,7 +104,7 @@ impl Batch<'_> {
         self.with(id, |batch, open| batch.refold_open(open)).map(|_| ())
     }
 
-    fn refold_open(&mut self, open: &mut Open) -> Result<(), VaultError> {
+    pub(super) fn refold_open(&mut self, open: &mut Open) -> Result<(), VaultError> {
         let (house, store) = (self.house, Arc::clone(&self.store));
         let promise = Arc::clone(&house.household.promise);
         let columns = house.household.projection.columns();
@@ -109,7 +144,7 @@ impl Batch<'_> {
         n_records = n_records.saturating_add(self.sweep_decisions(open)?);
         let day = self.now.day().number();
         open.core.uses.retain(|known| day.saturating_sub(known.day) < USE_DAYS);
-        open.core.decided.retain(|known| known.at >= self.now.plus_days(-DECISION_DAYS).ms());
+        open.core.decided.retain(|known| known.at >= retention::oldest_decision(self.now).ms());
         let window = self.house.household.promise.cap.per_days;
         let oldest = self.now.plus_days(window.saturating_neg()).ms();
         open.core.contacts.retain(|contact| contact.at > oldest);
@@ -183,7 +218,7 @@ impl Batch<'_> {
 
     fn sweep_decisions(&mut self, open: &Open) -> Result<u64, VaultError> {
         let store = Arc::clone(&self.store);
-        let oldest = self.now.plus_days(-DECISION_DAYS).ms();
+        let oldest = retention::oldest_decision(self.now).ms();
         let mut n_records = 0u64;
         for row in store.scan(Keyspace::Decisions, open.id.as_bytes()) {
             let (key, sealed) = row?;
@@ -224,10 +259,26 @@ impl Batch<'_> {
                 gone.push((Keyspace::House, key));
             }
         }
+        let known = self.numbers()?;
         for row in store.scan(Keyspace::House, House::USES) {
             let (key, sealed) = row?;
             let run: UseRunForm = format::decode("house", &self.house.open_house(RecordKind::UseRun, &key, &sealed)?)?;
             if today.number().saturating_sub(run.day) >= USE_DAYS {
+                gone.push((Keyspace::House, key));
+                continue;
+            }
+            match of_the_living(&run, &known)? {
+                Left::All => {}
+                Left::Some(run) => self.put_house(RecordKind::UseRun, key, &format::encode(&run))?,
+                Left::Nobody => gone.push((Keyspace::House, key)),
+            }
+        }
+        let first_counted = today.plus(-OUTCOME_DAYS).to_string();
+        let outcomes = House::record_row(OUTCOMES);
+        for row in store.scan(Keyspace::House, &outcomes) {
+            let (key, _) = row?;
+            // `outcome/<day>/…`, and days as text are in the order of time.
+            if key.strip_prefix(outcomes.as_slice()).is_some_and(|name| name < first_counted.as_bytes()) {
                 gone.push((Keyspace::House, key));
             }
         }
@@ -253,6 +304,18 @@ impl Batch<'_> {
         let n_records = u64::try_from(gone.len()).unwrap_or(u64::MAX);
         gone.into_iter().for_each(|(keyspace, key)| self.delete(keyspace, key));
         Ok(n_records)
+    }
+
+    /// Person numbers that somebody has: the living, and those whose erasure can still be taken back.
+    fn numbers(&self) -> Result<RoaringBitmap, VaultError> {
+        let mut numbers = RoaringBitmap::clone(self.house.generation().state.everybody());
+        for row in self.store.scan(Keyspace::House, House::RECOVERIES) {
+            let (key, _) = row?;
+            let Some(id) = House::recovery_of(&key) else { continue };
+            let waiting = self.house.waiting_person(&*self.store, &id)?;
+            numbers.extend(waiting.map(|waiting| waiting.open.core.number));
+        }
+        Ok(numbers)
     }
 
     /// One destroyed secret closes the records of everybody that are of that class and day.

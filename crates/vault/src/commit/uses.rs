@@ -297,7 +297,7 @@ fn warn(kind: AlarmKind, form: &AlarmForm) {
     tracing::warn!(alarm = kind.as_str(), artefact, fields, n = form.n, usual = form.usual, "a read outside habit");
 }
 
-fn serialised(people: &RoaringBitmap) -> Result<Vec<u8>, VaultError> {
+pub(super) fn serialised(people: &RoaringBitmap) -> Result<Vec<u8>, VaultError> {
     let mut bytes = Vec::new();
     let written = people.serialize_into(&mut bytes);
     written.map_err(|error| format::damaged("house", &error.to_string()))?;

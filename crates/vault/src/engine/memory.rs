@@ -5,9 +5,10 @@
 use super::reading::{Reading, Readings};
 use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, bounds, bounds_after};
 use crate::VaultError;
+use crate::sync::{PoisonError, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// Rows taken per look under the lock during a scan.
 const SCAN_CHUNK: usize = 256;

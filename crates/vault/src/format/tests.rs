@@ -264,8 +264,9 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
         "left": LeftForm = LeftForm { erased_at: 30, restrained: true };
         "request": RequestForm = RequestForm {
             id: [19; 16].into(), kind: "erase".into(), at: 31, unrecoverable_on: 32, proof: Some(proof()),
+            taken_back_at: None, taken_back_proof: None,
         };
-        "recovery": RecoveryForm = RecoveryForm { until: 33, sealed: vec![20; 9] };
+        "recovery": RecoveryForm = RecoveryForm { until: 33, sealed: vec![20; 9], undo: None };
         "rotation": RotationForm = RotationForm {
             ended_at: Some(35), version: 36, stage: RotationStage::Compact, forgotten_at: Some(37), covered_at: Some(38),
         };

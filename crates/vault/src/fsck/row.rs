@@ -277,12 +277,21 @@ impl Check<'_> {
                     Some(statement.as_bytes()),
                     written,
                 )?;
+                if let Some(at) = form.taken_back_at {
+                    let statement = statement::of_undo(&self.house, &form)?;
+                    let (proof, content) = (form.taken_back_proof.as_ref(), Some(statement.as_bytes()));
+                    self.in_log(Keyspace::House, &record, proof, "undo", content, (at, i64::MAX))?;
+                }
                 if is_its { Ok(()) } else { Err(damaged("is another request")) }
             }
             [b'y', b'/', ..] => {
                 let form: RecoveryForm = format::decode("house", value)?;
                 let id = House::recovery_of(key).ok_or_else(|| damaged("a recovery key of nobody"))?;
-                if !self.house.urgent().tombstones.contains(&id) {
+                let urgent = self.house.urgent();
+                // Taken back, and cut short: the next opening finishes it.
+                let is_known = urgent.tombstones.contains(&id) || urgent.tombstones.is_taken_back(&id);
+                drop(urgent);
+                if !is_known {
                     return Err(damaged("waits for somebody who was not erased"));
                 }
                 PersonKey::from_recovery(&form.sealed, &self.house.ring, &self.house.id, &id).map(drop)

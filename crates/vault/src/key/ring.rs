@@ -10,6 +10,7 @@ use super::recovery::{RecoveryKey, RecoveryPublic, seal_to};
 use super::{HouseKeys, KEY_BYTES, Root, Secret, Wiped};
 use crate::VaultError;
 use crate::disk::Disk;
+use crate::failpoint::{Step, around};
 use crate::seal::{NONCE_BYTES, TAG_BYTES, decrypt, encrypt};
 use model::{HouseId, Rng};
 use std::path::{Path, PathBuf};
@@ -234,7 +235,10 @@ impl Ring {
 
     fn store(&self, held: &Held, rng: &dyn Rng) -> Result<(), VaultError> {
         match &self.path {
-            Some(path) => Disk::replace_and_wipe(path, &self.to_file(held, rng)?),
+            Some(path) => {
+                let bytes = self.to_file(held, rng)?;
+                around(Step::RingReplace, || Disk::replace_and_wipe(path, &bytes))
+            }
             None => Ok(()),
         }
     }

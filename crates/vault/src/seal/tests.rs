@@ -125,3 +125,48 @@ fn a_record_above_the_limit_is_refused() {
     let plain = vec![0; PLAIN_BYTES_MAX + 1];
     assert!(matches!(seal(&key(5), 1, &place(b"id"), &plain, &nonces()), Err(VaultError::TooLarge { .. })));
 }
+
+// ── lengths ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// The lengths under which some values are stored.
+fn lengths<'a>(values: impl IntoIterator<Item = &'a [u8]>, seal_it: impl Fn(&[u8]) -> Vec<u8>) -> HashSet<usize> {
+    values.into_iter().map(|value| seal_it(value).len()).collect()
+}
+
+fn sealed(plain: &[u8]) -> Vec<u8> {
+    seal(&key(5), 7, &place(b"id"), plain, &nonces()).unwrap()
+}
+
+fn unpadded(plain: &[u8]) -> Vec<u8> {
+    encrypt(&key(5), [3; 12], b"", plain).unwrap()
+}
+
+/// Contents of every length up to some, that no compression makes shorter.
+fn of_every_length(n_bytes_max: usize) -> Vec<Vec<u8>> {
+    let rng = Seeded::new(9);
+    let whole: Vec<u8> = (0..n_bytes_max.div_ceil(8)).flat_map(|_| (&rng as &dyn model::Rng).bytes::<8>()).collect();
+    (0..=n_bytes_max).map(|n| whole[..n].to_vec()).collect()
+}
+
+#[test]
+fn d14_values_of_one_padded_class_have_one_stored_length() {
+    let values = of_every_length(3_000);
+    // Codec and end mark stand beside the content.
+    let class_of = |value: &Vec<u8>| bucket(value.len() + 2);
+    let classes: HashSet<usize> = values.iter().map(class_of).collect();
+    assert_eq!(classes.len(), BUCKETS.len() + 2, "32 bytes to 1 KiB, then 2 and 3 KiB");
+    for class in classes {
+        let of_it = values.iter().filter(|value| class_of(value) == class).map(Vec::as_slice);
+        let stored = lengths(of_it, sealed);
+        assert_eq!(stored, HashSet::from([HEAD_BYTES + class + TAG_BYTES]), "class {class}");
+    }
+}
+
+#[test]
+fn d14_control_unpadded_records_are_told_apart_by_their_length() {
+    let values = of_every_length(200);
+    let of_one_class: Vec<&[u8]> =
+        values.iter().filter(|value| bucket(value.len() + 2) == 128).map(Vec::as_slice).collect();
+    assert_eq!(lengths(of_one_class.iter().copied(), sealed).len(), 1);
+    assert_eq!(lengths(of_one_class.iter().copied(), unpadded).len(), of_one_class.len());
+}

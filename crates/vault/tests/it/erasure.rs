@@ -177,3 +177,101 @@ fn a_number_is_never_given_to_a_second_person() {
     let permit = snapshot.permit(bob, house.portal()).unwrap();
     assert!(permit.uses().unwrap().is_empty());
 }
+
+/// One list after another: the same number, another number with the same address, the same browser, dated before and far
+/// after; and whatever else may lead back to somebody.
+#[test]
+fn c13_the_restraining_order_survives_erasure_three_imported_lists_joins_and_every_kind_of_event() {
+    for engine in ENGINES {
+        let house = House::over(engine);
+        let person = house.customer("ada", 3, 100);
+        let bob = house.customer("bob", 3, 100);
+        house.vault.reduce(person, Reduction::LeaveMeAlone).unwrap().wait().unwrap();
+        settle(&house);
+        erase(&house, person, Erasure::Now);
+        settle(&house);
+        house.vault.rotate().unwrap().wait().unwrap();
+        let house = house.reopened();
+        house.clock.advance_days(1);
+        let n_people = || house.vault.snapshot().permit_set(house.portal()).unwrap().people().count();
+        assert_eq!(n_people(), 1);
+        let mut lists = Vec::new();
+        for days in [-100, 0, 3_000] {
+            let at = house.now().plus_days(days);
+            lists.push(house.order("ada", at, "list one"));
+            // The second list numbers its people anew, and has her address.
+            let mut renamed = house.order("customer 4711", at, "list two");
+            renamed.fields = house.order("ada", at, "list two").fields;
+            lists.push(renamed);
+            let mut shouted = house.order("customer 4712", at, "list three");
+            let address = model::Value::Text(" ADA@SHOP.EXAMPLE ".into());
+            shouted.fields = vec![(model::FieldName::parse("email").unwrap(), address)];
+            lists.push(shouted);
+        }
+        for intake in lists {
+            for trust in [model::Trust::Import, model::Trust::Server] {
+                let mut intake = intake.clone();
+                intake.trust = trust;
+                let outcome = house.take(intake);
+                assert!(
+                    matches!(outcome, Outcome::Refused { reason: OutcomeReason::Restrained, .. }),
+                    "{engine:?} {trust:?}: {outcome:?}"
+                );
+            }
+        }
+        let subject = || Subject::Identifiers { user: Some(user("ada")), anonymous: None };
+        let yes = house.consent(subject(), "offers", ConsentStatus::Given);
+        assert_eq!((yes.profile, yes.refusal), (None, Some(OutcomeReason::Restrained)), "not even a yes of her own");
+        let device = house.consent(browser("b"), "measuring", ConsentStatus::Given).profile.unwrap();
+        let join = vault::Join {
+            anonymous: crate::fixture::anonymous("b"),
+            user: user("ada"),
+            proof: vault::JoinProof::OwnAct,
+            at: house.now().plus_days(10),
+        };
+        assert!(house.vault.join(join).unwrap().wait().unwrap().is_err());
+        // Nor by way of somebody else's page: her address becomes nobody's fact.
+        let write = vault::FactWrite {
+            person: bob,
+            artefact: house.portal(),
+            fact: Some(model::Fact {
+                name: crate::fixture::field("email"),
+                value: model::Value::Text("ada@shop.example".into()),
+                class: model::Class::Personal,
+                context: model::Context::Shopping,
+                provenance: model::Provenance::Provided { source: model::SourceName::parse("you").unwrap() },
+                as_of: house.now(),
+                told_at: Some(house.now()),
+                told_how: model::Awareness::AtTheMoment,
+                purposes: Vec::new(),
+                notice_version: 1,
+                expires_at: house.now(),
+            }),
+            remove: None,
+            inputs_expire_at: None,
+        };
+        let written = house.vault.write_facts(vec![write]).unwrap().wait().unwrap();
+        assert_eq!(written[0].as_ref().unwrap_err().reason, RefusalReason::Restrained);
+        assert_eq!(n_people(), 2, "bob and a browser: {device}");
+        assert_eq!((house.find("ada"), house.find("customer 4711"), house.find("customer 4712")), (None, None, None));
+        assert!(house.vault.snapshot().outbox_due(10).unwrap().is_empty(), "and no message to anybody");
+    }
+}
+
+#[test]
+fn d10_an_address_on_another_list_brings_nobody_back_until_they_come_themselves() {
+    let house = House::memory();
+    let person = house.customer("ada", 3, 100);
+    erase(&house, person, Erasure::Now);
+    settle(&house);
+    house.clock.advance_days(1);
+    let mut renamed = house.order("customer 4711", house.now(), "list two");
+    renamed.fields = house.order("ada", house.now(), "list two").fields;
+    let outcome = house.take(renamed.clone());
+    assert!(matches!(outcome, Outcome::Refused { reason: OutcomeReason::Erased, .. }), "{outcome:?}");
+    // A household shares an address: whoever is known by a number of their own stays who they are, without it.
+    let bob = house.customer("bob", 1, 10);
+    let mut shared = house.order("bob", house.now(), "bob again");
+    shared.fields = renamed.fields;
+    assert!(matches!(house.take(shared), Outcome::Kept { profile, .. } if profile == bob));
+}

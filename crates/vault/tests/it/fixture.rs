@@ -44,7 +44,16 @@ impl House {
 
     pub fn seeded(engine: EngineKind, text: &str, seed: u64) -> Self {
         let promise = Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses"));
-        let clock = Arc::new(ManualClock::new(At::parse(TODAY).unwrap()));
+        let house = Self::bare(engine, promise, At::parse(TODAY).unwrap(), seed);
+        if engine != EngineKind::Memory {
+            house.review_all();
+        }
+        house
+    }
+
+    /// An empty house at an instant. In memory everything is reviewed, by somebody else than [`House::review_all`] names.
+    pub fn bare(engine: EngineKind, promise: Arc<Promise>, now: At, seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::new(now));
         let household = Household {
             promise: Arc::clone(&promise),
             clock: Arc::clone(&clock) as Arc<dyn model::Clock>,
@@ -52,25 +61,43 @@ impl House {
             projection: Arc::new(Counts::new()),
         };
         if engine == EngineKind::Memory {
-            let vault = Vault::in_memory(household.clone()).unwrap();
-            return Self { vault, clock, promise, household, options: None, folder: None };
+            return Self::in_memory(household, clock);
         }
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), engine, household, clock, None)
+    }
+
+    pub fn in_memory(household: Household, clock: Arc<ManualClock>) -> Self {
+        Self::opened(Vault::in_memory(household.clone()).unwrap(), household, clock)
+    }
+
+    /// A house that is made in this folder.
+    pub fn within(
+        folder: tempfile::TempDir,
+        engine: EngineKind,
+        household: Household,
+        clock: Arc<ManualClock>,
+        witness: Option<&str>,
+    ) -> Self {
+        let promise = Arc::clone(&household.promise);
         let options = Options {
             data: folder.path().join("data"),
             engine,
             root: folder.path().join("root").into(),
             queue_max: 1_000,
-            witness: None,
+            witness: witness.map(|name| folder.path().join(name)),
         };
         Vault::create(&options, &household).unwrap();
         let vault = Vault::open(&options, household.clone()).unwrap();
-        let house = Self { vault, clock, promise, household, options: Some(options), folder: Some(folder) };
-        house.review_all();
-        house
+        Self { vault, clock, promise, household, options: Some(options), folder: Some(folder) }
     }
 
-    fn review_all(&self) {
+    /// One that is open already.
+    pub fn opened(vault: Vault, household: Household, clock: Arc<ManualClock>) -> Self {
+        let promise = Arc::clone(&household.promise);
+        Self { vault, clock, promise, household, options: None, folder: None }
+    }
+
+    pub fn review_all(&self) {
         for artefact in self.vault.snapshot().artefacts() {
             let review =
                 vault::Review { artefact: artefact.id, staff: "Ada".into(), role: "privacy".into(), at: self.now() };
@@ -89,8 +116,12 @@ impl House {
 
     /// Opens again under another promise.
     pub fn reopened_with(self, text: &str) -> Self {
+        self.reopened_under(Arc::new(promise::parse("shop.toml", text).expect("the promise parses")))
+    }
+
+    /// The same with a promise that was read already.
+    pub fn reopened_under(self, promise: Arc<Promise>) -> Self {
         let mut house = self;
-        let promise = Arc::new(promise::parse("shop.toml", text).expect("the promise parses"));
         house.promise = Arc::clone(&promise);
         house.household.promise = promise;
         house.reopened()

@@ -13,6 +13,8 @@ mod erasure;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod intake;
 #[cfg(test)]
 mod reading;

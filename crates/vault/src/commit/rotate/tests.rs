@@ -16,22 +16,22 @@ use std::sync::Mutex;
 
 /// Every place between two durable steps of a rotation.
 const FAILPOINTS: [&str; 16] = [
-    "before_begin",
-    "after_begin",
-    "before_add_version",
-    "after_add_version",
-    "before_rewrap_keys",
-    "after_rewrap_keys",
-    "before_rewrap_recoveries",
-    "after_rewrap_recoveries",
-    "before_destroy",
-    "after_destroy",
-    "before_log",
-    "after_log",
-    "before_compact",
-    "after_compact",
-    "before_end",
-    "after_end",
+    "before_rotation_begin",
+    "after_rotation_begin",
+    "before_rotation_add_version",
+    "after_rotation_add_version",
+    "before_rotation_rewrap_keys",
+    "after_rotation_rewrap_keys",
+    "before_rotation_rewrap_recoveries",
+    "after_rotation_rewrap_recoveries",
+    "before_rotation_destroy",
+    "after_rotation_destroy",
+    "before_rotation_log",
+    "after_rotation_log",
+    "before_rotation_compact",
+    "after_rotation_compact",
+    "before_rotation_end",
+    "after_rotation_end",
 ];
 
 /// People, so that each walk has several slices.
@@ -232,7 +232,7 @@ fn killed_anywhere(engine: EngineKind) {
         let state = finished(&vault);
         shop.check(&vault, &what);
         shop.check_finished(&vault, &what);
-        let version = if name == "before_begin" { 1 } else { 2 };
+        let version = if name == "before_rotation_begin" { 1 } else { 2 };
         assert_eq!((state.version, state.forgotten_at.is_some()), (version, version == 1), "{what}");
         let store = Arc::clone(&vault.inner.house.generation().store);
         let log = store.scan(Keyspace::House, House::LOG).filter(|row| {
@@ -267,10 +267,9 @@ fn every_failpoint_of_a_rotation_is_reached_and_there_is_one_on_both_sides_of_ea
     });
     shop.vault.rotate().unwrap().wait().unwrap();
     assert_eq!(*reached.lock().unwrap(), FAILPOINTS.into_iter().collect());
-    let written = include_str!("../rotate.rs")
-        .split('"')
-        .filter(|word| word.starts_with("before_") || word.starts_with("after_"));
-    assert_eq!(written.collect::<BTreeSet<_>>(), FAILPOINTS.into_iter().collect(), "the list is whole");
+    let listed = crate::failpoint::Step::ALL.iter().flat_map(|step| <[_; 2]>::from(step.names()));
+    let of_rotation = listed.filter(|name| name.contains("_rotation_") && !name.ends_with("_ring_replace"));
+    assert_eq!(of_rotation.collect::<BTreeSet<_>>(), FAILPOINTS.into_iter().collect(), "the list is whole");
     for (before, after) in FAILPOINTS.chunks(2).map(|pair| (pair[0], pair[1])) {
         assert_eq!(before.strip_prefix("before_"), after.strip_prefix("after_"));
     }
@@ -284,7 +283,7 @@ fn d14_what_is_written_between_the_slices_of_a_rotation_is_under_the_new_version
         let (answers, told) = std::sync::mpsc::channel();
         let mut n_slices = 0usize;
         shop.vault.inner.house.failpoints.at_each(move |name| {
-            if name != "after_rewrap_keys" {
+            if name != "after_rotation_rewrap_keys" {
                 return;
             }
             // Somebody new before and behind the place that the walk has reached, and a new order for somebody known.
@@ -322,7 +321,7 @@ fn d10_who_is_erased_while_the_keys_rotate_waits_for_the_next_rotation_and_that_
     let (rows_out, rows_in) = std::sync::mpsc::channel();
     shop.vault.inner.house.failpoints.at_each(move |name| {
         let house = house.upgrade().unwrap();
-        if name == "before_destroy" && rows.is_empty() {
+        if name == "before_rotation_destroy" && rows.is_empty() {
             let row = house.generation().store.get(Keyspace::Keys, person.as_bytes()).unwrap().unwrap();
             rows.push(row.clone());
             rows_out.send(row).unwrap();
