@@ -98,7 +98,7 @@ fn differs(engine: EngineKind, seed: u64, n_acts: usize, fault: Option<Fault>) -
     let promises = promises();
     let promises = versions(engine, &promises);
     let acts = draw(seed, n_acts);
-    let n_crowd = if seed % 6 == 0 { 58 } else { 0 };
+    let n_crowd = if seed.is_multiple_of(6) { 58 } else { 0 };
     let fails = |acts: &[Act]| {
         difference(&by_reference(promises, acts, n_crowd, fault), &by_engine(engine, promises, acts, n_crowd))
     };

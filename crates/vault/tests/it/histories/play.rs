@@ -397,7 +397,7 @@ impl<W: World> Player<'_, W> {
             Act::Look => self.look(),
             other => {
                 // A second no on top of one that is not yet written is written twice, and says nothing else.
-                if n % 2 == 0 || matches!(other, Act::Consent { .. } | Act::Tap(_, Tap::Stop(_))) {
+                if n.is_multiple_of(2) || matches!(other, Act::Consent { .. } | Act::Tap(_, Tap::Stop(_))) {
                     self.world.settle();
                 }
                 let call = self.call(other);

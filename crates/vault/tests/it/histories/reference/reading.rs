@@ -1,6 +1,7 @@
 //! What is worked out from events, and everything that can be seen; the reference as a [`World`].
 
 use super::*;
+use std::collections::btree_map::Entry;
 
 impl Reference {
     // ── what is worked out ────────────────────────────────────────────────────────────────────────────────────────
@@ -172,12 +173,12 @@ impl World for Reference {
                     let ends = self.ends(&plan.retention, &Person::new(ProfileKind::Person), sale.occurred_at);
                     Answer::Outcomes(vec![if ends <= self.now {
                         Outcome::Refused { reason: OutcomeReason::Expired, line: None }
-                    } else if self.sales.contains_key(&key) {
-                        Outcome::Repeated
-                    } else {
-                        self.sales.insert(key, (sale.event, sale.occurred_at.day(), sale.line));
+                    } else if let Entry::Vacant(place) = self.sales.entry(key) {
+                        place.insert((sale.event, sale.occurred_at.day(), sale.line));
                         let profile = ProfileId::from_bytes([0; 16]);
                         Outcome::Kept { event: EventId::from_bytes(sale.invoice), profile }
+                    } else {
+                        Outcome::Repeated
                     }])
                 }
                 Call::Campaign(name, state) => {
