@@ -25,6 +25,8 @@ use vault::{Review, StaffAct};
 
 /// Largest form, in bytes.
 const FORM_BYTES_MAX: usize = 4 * 1024;
+/// Calls to recipients on one page.
+const CALL_ROWS: usize = 100;
 /// Entries of the log on one page.
 const LOG_ROWS: usize = 200;
 /// Alarms on one page.
@@ -336,8 +338,9 @@ async fn log(Shared(console): Shared<Console>, inside: Inside) -> Response {
         let snapshot = console.vault.snapshot();
         let (rows, outbox) = view::log(&snapshot, LOG_ROWS)?;
         let alarms = view::alarms(&snapshot, ALARM_ROWS)?;
+        let calls = view::calls(&snapshot, CALL_ROWS)?;
         let may_acknowledge = framed.staff.as_ref().is_some_and(|staff| staff.role.may_acknowledge());
-        Ok::<_, vault::VaultError>(LogPage { frame: framed, rows, outbox, alarms, may_acknowledge })
+        Ok::<_, vault::VaultError>(LogPage { frame: framed, rows, outbox, calls, alarms, may_acknowledge })
     })
     .await;
     match page {

@@ -196,6 +196,17 @@ pub(crate) struct LogPage {
     pub may_acknowledge: bool,
     pub rows: Vec<(String, String, String, u64)>,
     pub outbox: Vec<(String, String)>,
+    pub calls: Vec<CallRow>,
+}
+
+/// One call to a recipient about an erasure that has not ended.
+pub(crate) struct CallRow {
+    pub request: String,
+    pub recipient: String,
+    pub asked: String,
+    pub due: String,
+    pub n_tries: u32,
+    pub why: String,
 }
 
 #[derive(Template)]

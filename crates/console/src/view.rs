@@ -2,7 +2,8 @@
 
 use crate::chart;
 use crate::page::{
-    AlarmRow, CampaignPage, CampaignRow, Frame, LiveRow, ReportView, ReviewRow, SegmentView, grouped, spoken, told,
+    AlarmRow, CallRow, CampaignPage, CampaignRow, Frame, LiveRow, ReportView, ReviewRow, SegmentView, grouped, spoken,
+    told,
 };
 use crate::state::State as Console;
 use collect::live::LiveWord;
@@ -230,6 +231,19 @@ pub(crate) fn alarms(snapshot: &Snapshot, limit: usize) -> Result<Vec<AlarmRow>,
     let mut rows: Vec<AlarmRow> = snapshot.alarms(limit)?.into_iter().map(row).collect();
     rows.sort_by_key(|row| row.acknowledged.is_some());
     Ok(rows)
+}
+
+/// Calls to recipients that have not ended, the one that is due first at the beginning.
+pub(crate) fn calls(snapshot: &Snapshot, limit: usize) -> Result<Vec<CallRow>, VaultError> {
+    let row = |call: vault::EraseCall| CallRow {
+        request: call.id.request.to_string(),
+        recipient: call.id.recipient,
+        asked: minute(call.asked_at),
+        due: minute(call.due_at),
+        n_tries: call.n_tries,
+        why: call.why.as_deref().map(spoken).unwrap_or_default(),
+    };
+    Ok(snapshot.erase_calls(limit)?.into_iter().map(row).collect())
 }
 
 type LogRows = (Vec<(String, String, String, u64)>, Vec<(String, String)>);

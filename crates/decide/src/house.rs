@@ -3,11 +3,17 @@
 
 use crate::DecideError;
 use crate::records::{CampaignState, Combination, POPULAR, Popular, RunState, State};
-use model::CampaignName;
+use model::{At, CampaignName};
 use promise::{ArtefactKind, CampaignPlan, Refusal};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use vault::{Snapshot, Vault};
+
+/// How the people of a run stand, one record for each campaign.
+const RUN: &str = "run/";
+
+/// Records of runs, at most.
+const RUNS_MAX: usize = 10_000;
 
 /// Counts and codes behind the choice of an item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +85,27 @@ pub(crate) fn refuse(vault: &Vault, campaign: &CampaignName, refusal: &Refusal) 
     put(vault, &campaign_record(campaign), &CampaignState { state: State::Refused, refused_for, ..known })
 }
 
+/// Takes away the counts of campaigns that do not run any more, the day after they were taken: nobody looks again, and
+/// whoever was erased since would stay counted in them for ever.
+///
+/// # Errors
+/// [`DecideError`] when a record cannot be read.
+pub(crate) fn forget_old_looks(vault: &Vault, snapshot: &Snapshot) -> Result<(), DecideError> {
+    for (name, bytes) in snapshot.house_records(RUN, RUNS_MAX)? {
+        let campaign = name.strip_prefix(RUN).and_then(|name| CampaignName::parse(name).ok());
+        let runs = match campaign {
+            Some(campaign) => running(snapshot, &campaign)?.is_some(),
+            None => false,
+        };
+        let look: RunState =
+            serde_json::from_slice(&bytes).map_err(|source| DecideError::Record { name: name.clone(), source })?;
+        if !runs && At::from_ms(look.looked_at).day() < snapshot.now().day() {
+            vault.put_house_record(&name, None)?.wait()?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn put(vault: &Vault, name: &str, value: &impl serde::Serialize) -> Result<(), DecideError> {
     let bytes = serde_json::to_vec(value).map_err(|source| DecideError::Record { name: name.to_owned(), source })?;
     vault.put_house_record(name, Some(bytes))?.wait()?;
@@ -90,7 +117,7 @@ pub(crate) fn campaign_record(campaign: &CampaignName) -> String {
 }
 
 pub(crate) fn run_record(campaign: &CampaignName) -> String {
-    format!("run/{campaign}")
+    format!("{RUN}{campaign}")
 }
 
 fn record<T: DeserializeOwned>(snapshot: &Snapshot, name: &str) -> Result<Option<T>, DecideError> {

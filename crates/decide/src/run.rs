@@ -93,6 +93,7 @@ impl Runs {
     pub fn step(&mut self, vault: &Vault, rng: &dyn Rng, budget: usize) -> Result<Progress, DecideError> {
         let snapshot = vault.snapshot();
         let mut progress = Progress::default();
+        house::forget_old_looks(vault, &snapshot)?;
         for campaign in snapshot.promise().campaigns.values() {
             let Some(state) = house::running(&snapshot, &campaign.name)? else {
                 self.runs.remove(&campaign.name);

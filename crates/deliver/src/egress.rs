@@ -1,10 +1,13 @@
-//! The only way out: SMTP to the one relay, over the only socket that may carry a person's value.
+//! The only way out: SMTP to the one relay, over the only socket that may carry a person's value; and calls to recipients,
+//! which carry none ([`webhook`]).
 //!
 //! A [`Relay`] is where mails are handed over; a [`Connection`] hands over one mail after another: MAIL, RCPT, **look**,
 //! DATA. The look is the caller's: it asks whether the person's wishes have moved, at the last moment at which nothing has
 //! left yet. How it ended is one [`Handover`], and whose fault a refusal was decides what becomes of the message.
 //!
 //! It does not retry, does not choose, and never repeats what the relay said: its answers quote addresses.
+
+pub mod webhook;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,7 +2,8 @@
 
 use crate::command::{
     apply, audit, backup, breach, campaign, census, check, completions, config as config_command, demo, doctor,
-    explain, fmt, fsck, import, init, key, man, notice, person, plan, restore, segment, serve, source, staff, upgrade,
+    explain, fmt, fsck, import, init, key, man, notice, person, plan, recipient, restore, segment, serve, source,
+    staff, upgrade,
 };
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -124,9 +125,12 @@ pub enum Command {
     Staff(staff::Command),
     /// Load a history from files, through a mapping file
     Import(import::Args),
-    /// Do at the desk what people do in the portal: see, export, erase
+    /// Do at the desk what people do in the portal: see, export, erase, take an erasure back
     #[command(subcommand)]
     Person(person::Command),
+    /// See who else gets data of people, and the secret that signs calls to them
+    #[command(subcommand)]
+    Recipient(recipient::Command),
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
@@ -191,6 +195,7 @@ impl Command {
             Self::Staff(command) => staff::run(command, ground),
             Self::Import(args) => import::run(&args, ground),
             Self::Person(command) => person::run(command, ground),
+            Self::Recipient(command) => recipient::run(command, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),

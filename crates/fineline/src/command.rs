@@ -21,6 +21,7 @@ pub mod man;
 pub mod notice;
 pub mod person;
 pub mod plan;
+pub mod recipient;
 pub mod restore;
 pub mod segment;
 pub mod serve;

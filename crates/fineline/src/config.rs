@@ -7,6 +7,7 @@ use crate::exit::Failure;
 use crate::root::Root;
 use crate::rotation::TimeOfDay;
 use anyhow::Context;
+use deliver::egress::webhook::Reach;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -67,6 +68,11 @@ pub const KEYS: &[Key] = &[
         "a file, or credential:NAME, with the certificates, in PEM, of the company's own authority that vouches for the relay, and then it alone; empty = the public ones",
     ),
     key("relay_operator", "", "who runs the relay, as people read it in the register of recipients; empty = its host"),
+    key(
+        "recipients_private",
+        "no",
+        "yes or no: whether recipients of the promise may be called at addresses of this machine and of private networks",
+    ),
     key("mail_from", "", "the sender: one plain e-mail address"),
     key("dkim_selector", "fineline", "the DKIM selector under the sender's domain"),
     key("log", "human", "human or json, on stderr"),
@@ -217,6 +223,7 @@ impl Settings {
         self.base_url()?;
         self.trusted_proxies()?;
         self.relay()?;
+        self.reach()?;
         self.logs_json()?;
         self.number("queue_max")?;
         self.number("connections_max")?;
@@ -370,6 +377,18 @@ impl Settings {
             return Err(wrong());
         }
         Ok(Some(RelaySetting { tls, host: host.to_owned(), port }))
+    }
+
+    /// Which addresses of recipients may be dialled.
+    ///
+    /// # Errors
+    /// Another word.
+    pub fn reach(&self) -> anyhow::Result<Reach> {
+        match self.text("recipients_private") {
+            "no" => Ok(Reach::Public),
+            "yes" => Ok(Reach::AlsoPrivate),
+            _ => Err(self.wrong("recipients_private", "`yes` or `no`")),
+        }
     }
 
     /// Whether the log is written for machines.

@@ -123,7 +123,7 @@ struct Operator {
 
 /// What whoever reads the data folder may ask of the serving process, on the console's listener: they show the pass that lies
 /// there. `POST /backup`: the streams of a backup, in which everything is ciphertext. `POST /alarms/open`: how many alarms nobody
-/// has looked at. `POST /key/rotate`. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory;
+/// has looked at, and how many calls to recipients are overdue. `POST /key/rotate`. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory;
 /// it tells nobody a key, for who asks must know its hash already.
 pub fn operator_routes(vault: Vault, pass: Pass) -> Router {
     let (turn, backup, rotating) = (Mutex::new(()), Arc::default(), tokio::sync::Mutex::default());
@@ -222,7 +222,11 @@ async fn operator_only(State(operator): State<Arc<Operator>>, request: Request, 
 }
 
 async fn open_alarms(State(operator): State<Arc<Operator>>) -> Response {
-    Json(serde_json::json!({ "open": operator.vault.n_alarms_open() })).into_response()
+    let n_overdue = operator.vault.snapshot().n_erase_calls_overdue();
+    let n_overdue = n_overdue.inspect_err(|error| {
+        tracing::error!(error = error as &dyn std::error::Error, "the calls to recipients could not be counted");
+    });
+    Json(serde_json::json!({ "open": operator.vault.n_alarms_open(), "calls_overdue": n_overdue.ok() })).into_response()
 }
 
 /// What is asked of a rotation.

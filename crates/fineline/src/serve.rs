@@ -9,6 +9,7 @@ use crate::rotation::{TimeOfDay, rotating};
 use crate::{listener, telemetry};
 use anyhow::Context;
 use axum::Router;
+use deliver::egress::webhook::{Caller, Reach};
 use deliver::outbox::Mailer;
 use model::{Clock, Day, Rng};
 use promise::Promise;
@@ -26,6 +27,10 @@ const PEOPLE_PER_STEP: usize = 200;
 const MESSAGES_PER_STEP: usize = 200;
 /// Profiles followed in one step of understanding.
 const PROFILES_PER_STEP: usize = 200;
+/// Calls to recipients in one step.
+const CALLS_PER_STEP: usize = 20;
+/// How often it is looked whether a recipient is to be told.
+const CALL_LOOK: Duration = Duration::from_secs(1);
 /// How often the date is looked at, to sweep once a day.
 const SWEEP_LOOK: Duration = Duration::from_secs(60);
 /// How long after a note that failed the next one is tried.
@@ -49,6 +54,8 @@ pub struct Parts {
     pub base_url: String,
     /// How mail leaves; without it messages wait.
     pub mailer: Option<Mailer>,
+    /// Which addresses of recipients may be dialled.
+    pub reach: Reach,
     /// When the keys are rotated.
     pub rotate_at: TimeOfDay,
     /// Said on every page of the console.
@@ -87,7 +94,7 @@ impl Assembly {
     /// # Errors
     /// When a room refuses its settings, or the operator's pass cannot be written.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { vault, promise, clock, rng, console_at, base_url, mailer, rotate_at, banner } = parts;
+        let Parts { vault, promise, clock, rng, console_at, base_url, mailer, reach, rotate_at, banner } = parts;
         let live = collect::live::Live::default();
         let collect = Arc::new(collect::State {
             vault: vault.clone(),
@@ -107,7 +114,8 @@ impl Assembly {
             .merge(collect::http::routes(collect))
             .merge(decide::http::routes(decide))
             .merge(portal::routes(portal.clone()));
-        let jobs = jobs(&vault, rng, clock, mailer, rotate_at)?;
+        let mut jobs = jobs(&vault, rng.clone(), clock, mailer, rotate_at)?;
+        jobs.push(telling(vault.clone(), Caller::new(reach)?, rng)?);
         let operator = operator_routes(vault.clone(), vault.issue_pass(console_at)?);
         // Here the operator's `audit pack` finds the log, wherever the public listener stands.
         let console = console::routes(Arc::new(staff)).merge(operator).merge(portal::log_routes(portal));
@@ -187,6 +195,23 @@ fn delivering(vault: Vault, mailer: Mailer) -> anyhow::Result<Job> {
         )
     };
     Ok(Job { name: "deliver", step: Box::new(step) })
+}
+
+/// Recipients are told of erasures, on a small runtime of its own as well. The secrets that sign are made first.
+fn telling(vault: Vault, caller: Caller, rng: Arc<dyn Rng>) -> anyhow::Result<Job> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut has_secrets = false;
+    let step = move || {
+        if !has_secrets {
+            let made = runtime.block_on(deliver::make_secrets(&vault, rng.as_ref()));
+            let done = judged(made, |()| Did::Something)?;
+            has_secrets = true;
+            return Ok(done);
+        }
+        let done = runtime.block_on(deliver::call::step(&vault, &caller, CALLS_PER_STEP));
+        judged(done, |progress| if progress.ended.is_empty() { Did::NothingFor(CALL_LOOK) } else { Did::Something })
+    };
+    Ok(Job { name: "tell", step: Box::new(step) })
 }
 
 /// Once after the start and once on every new day.

@@ -29,7 +29,8 @@ pub use id::{
 };
 pub use money::{Currency, Money};
 pub use name::{
-    CampaignName, EventName, FieldName, OfferName, PurposeName, SegmentName, SourceName, StaffName, TraitName,
+    CampaignName, EventName, FieldName, OfferName, PurposeName, RecipientName, SegmentName, SourceName, StaffName,
+    TraitName,
 };
 pub use time::{At, Clock, DAY_MS, Day};
 pub use value::{Kind, RankedItem, Value};

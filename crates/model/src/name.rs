@@ -107,6 +107,8 @@ names! {
     CampaignName = identifier;
     /// A declared way in: `[source.NAME]`.
     SourceName = identifier;
+    /// Somebody who gets data of people: `[recipient.NAME]`.
+    RecipientName = identifier;
     /// A member of staff, as invited.
     StaffName = printable;
     /// What a client calls an event: `[event."NAME"]`.

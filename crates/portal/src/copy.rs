@@ -22,6 +22,19 @@ pub(crate) struct PersonCopy {
     pub(crate) contact: ContactCopy,
     pub(crate) uses: Vec<UseCopy>,
     pub(crate) staff_reads: Vec<StaffCopy>,
+    pub(crate) given: Vec<GivenCopy>,
+}
+
+/// What somebody else got, and when.
+#[derive(Serialize, Clone)]
+pub(crate) struct GivenCopy {
+    pub(crate) recipient: String,
+    /// Who it is.
+    pub(crate) who: String,
+    pub(crate) what: Vec<String>,
+    pub(crate) first_at: When,
+    pub(crate) last_at: When,
+    pub(crate) n: u32,
 }
 
 /// One thing we know or think.

@@ -36,6 +36,49 @@ pub(crate) struct UndonePage {
     pub(crate) sorry: Option<String>,
 }
 
+/// `/privacy/requests/{req_…}`: how an erasure stands, for whoever has its number.
+#[derive(Template)]
+#[template(path = "request.html")]
+pub(crate) struct RequestPage {
+    pub(crate) frame: Frame,
+    pub(crate) request: String,
+    pub(crate) asked_on: String,
+    pub(crate) gone_on: String,
+    pub(crate) taken_back: bool,
+    pub(crate) recipients: Vec<RecipientRow>,
+    pub(crate) says: Vec<String>,
+}
+
+/// One recipient on that page.
+pub(crate) struct RecipientRow {
+    pub(crate) who: String,
+    pub(crate) state: &'static str,
+    pub(crate) is_over: bool,
+    pub(crate) why: Option<String>,
+    pub(crate) on: String,
+}
+
+impl RequestPage {
+    pub(crate) fn new(frame: Frame, view: vault::ErasureView) -> Self {
+        let row = |told: &vault::RecipientTold| RecipientRow {
+            who: told.who.clone(),
+            state: told.state.as_str(),
+            is_over: told.state != vault::Told::Waiting,
+            why: told.why.as_deref().map(|why| why.replace('_', " ")),
+            on: When(told.at).day(),
+        };
+        Self {
+            frame,
+            request: view.request.to_string(),
+            asked_on: When(view.asked_at).minute(),
+            gone_on: When(view.unrecoverable_on.start()).day(),
+            taken_back: view.taken_back_at.is_some(),
+            recipients: view.recipients.iter().map(row).collect(),
+            says: view.says,
+        }
+    }
+}
+
 impl ErasedPage {
     pub(crate) fn new(frame: Frame, secret: String, receipt: Receipt) -> Self {
         Self {

@@ -86,7 +86,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]
     writer.into_inner().map_err(|error| PortalError::Part(error.into_error()))
 }
 
-fn tables(copy: &PersonCopy) -> Result<[(&'static str, Vec<u8>); 7], PortalError> {
+fn tables(copy: &PersonCopy) -> Result<[(&'static str, Vec<u8>); 8], PortalError> {
     let text = |text: &str| cell(text).into_owned();
     let maybe = |text: &Option<String>| text.as_deref().map(|text| cell(text).into_owned()).unwrap_or_default();
     let facts = table(
@@ -190,6 +190,19 @@ fn tables(copy: &PersonCopy) -> Result<[(&'static str, Vec<u8>); 7], PortalError
         ["at", "staff", "reason"],
         copy.staff_reads.iter().map(|read| [read.at.0.to_string(), text(&read.staff), text(&read.reason)]),
     )?;
+    let given = table(
+        ["recipient", "who", "what", "first_at", "last_at", "times"],
+        copy.given.iter().map(|given| {
+            [
+                text(&given.recipient),
+                text(&given.who),
+                text(&given.what.join("; ")),
+                given.first_at.0.to_string(),
+                given.last_at.0.to_string(),
+                given.n.to_string(),
+            ]
+        }),
+    )?;
     Ok([
         ("facts", facts),
         ("events", events),
@@ -198,6 +211,7 @@ fn tables(copy: &PersonCopy) -> Result<[(&'static str, Vec<u8>); 7], PortalError
         ("messages", messages),
         ("who_read", uses),
         ("staff_reads", staff),
+        ("who_got", given),
     ])
 }
 

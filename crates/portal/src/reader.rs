@@ -2,7 +2,7 @@
 //! snapshot. The permit has decided what may be read; nothing is added here.
 
 use crate::copy::{
-    AnswerCopy, ContactCopy, EventCopy, FactCopy, GuessCopy, LineCopy, MessageCopy, PersonCopy, PurposeCopy,
+    AnswerCopy, ContactCopy, EventCopy, FactCopy, GivenCopy, GuessCopy, LineCopy, MessageCopy, PersonCopy, PurposeCopy,
     ReaderCopy, StaffCopy, StepCopy, UseCopy, ValueCopy,
 };
 use crate::words::{self, When};
@@ -51,7 +51,19 @@ impl PersonCopy {
             contact: reader.contact(&permit),
             uses: permit.uses()?.iter().map(|used| reader.use_copy(used.reveal())).collect(),
             staff_reads: permit.staff_reads()?.iter().map(|read| staff_copy(read.reveal())).collect(),
+            given: permit.given()?.iter().map(|given| given_copy(given.reveal())).collect(),
         })
+    }
+}
+
+fn given_copy(given: &vault::GivenView) -> GivenCopy {
+    GivenCopy {
+        recipient: given.recipient.clone(),
+        who: given.who.clone(),
+        what: given.what.clone(),
+        first_at: When(given.first_at),
+        last_at: When(given.last_at),
+        n: given.n,
     }
 }
 

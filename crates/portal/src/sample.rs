@@ -4,11 +4,11 @@
 use crate::PortalError;
 use crate::choice::{self, AlonePage, ChoicesPage};
 use crate::copy::{
-    AnswerCopy, ContactCopy, EventCopy, FactCopy, GuessCopy, LineCopy, MessageCopy, PersonCopy, PurposeCopy,
+    AnswerCopy, ContactCopy, EventCopy, FactCopy, GivenCopy, GuessCopy, LineCopy, MessageCopy, PersonCopy, PurposeCopy,
     ReaderCopy, StaffCopy, StepCopy, UseCopy, ValueCopy,
 };
 use crate::decision::MessagesPage;
-use crate::erasure::{ErasePage, ErasedPage, UndonePage};
+use crate::erasure::{ErasePage, ErasedPage, RequestPage, UndonePage};
 use crate::export::{self, ExportPage};
 use crate::frame::Frame;
 use crate::front::{EnterPage, FrontPage, NoticePage, SorryPage};
@@ -144,6 +144,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
         ("erased", gone(Erasure::WithinADay).render()?),
         ("erased-now", gone(Erasure::Now).render()?),
         ("undone", undone(None).render()?),
+        ("request", RequestPage::new(open.clone(), sample.erasure()).render()?),
         ("undone-too-late", undone(Some(vault::NotUndone::TooLate.to_string())).render()?),
     ])
 }
@@ -161,6 +162,31 @@ impl Sample {
         match self {
             Self::Calm => calm.to_owned(),
             Self::Hostile => HOSTILE.to_owned(),
+        }
+    }
+
+    fn erasure(self) -> vault::ErasureView {
+        let told = |who: &str, state, why: Option<&str>| vault::RecipientTold {
+            recipient: "sample".to_owned(),
+            who: who.to_owned(),
+            state,
+            why: why.map(str::to_owned),
+            at: NOW,
+            n_tries: 1,
+        };
+        vault::ErasureView {
+            request: model::RequestId::from_bytes([0; 16]),
+            asked_at: NOW,
+            undo_until: None,
+            taken_back_at: None,
+            unrecoverable_on: NOW.day().plus(8),
+            keys_destroyed_at: None,
+            recipients: vec![
+                told("Helpful Desk Ltd, Ireland", vault::Told::Confirmed, None),
+                told("The mail relay (Post Ltd)", vault::Told::Impossible, Some("left_our_hands")),
+            ],
+            says: vec!["Since yesterday nobody here can see anything about you.".to_owned()],
+            receipt: self.receipt(),
         }
     }
 
@@ -184,6 +210,7 @@ impl Sample {
             contact: self.contact(),
             uses: Vec::new(),
             staff_reads: Vec::new(),
+            given: Vec::new(),
         }
     }
 
@@ -220,6 +247,14 @@ impl Sample {
                     n: *n,
                 })
                 .collect(),
+            given: vec![GivenCopy {
+                recipient: "relay".to_owned(),
+                who: "The mail relay (Post Ltd)".to_owned(),
+                what: vec!["your e-mail address".to_owned(), "the mails we sent you".to_owned()],
+                first_at: When(NOW.plus_days(-40)),
+                last_at: When(NOW.plus_days(-3)),
+                n: 4,
+            }],
             staff_reads: vec![StaffCopy {
                 at: When(NOW.plus_days(-9)),
                 staff: self.text("Anna, help desk"),

@@ -1,7 +1,7 @@
 //! What changes between two promises, and which way: does the company get to do more, or less? `plan` prints this; only
 //! a change that lets it do more needs notice, and never reaches people who agreed to the old words.
 
-use crate::declaration::{EventPlan, Field, Promise, Purpose, Retention};
+use crate::declaration::{EventPlan, Field, Promise, Purpose, RecipientPlan, Retention};
 use model::{Class, Day, PurposeName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,6 +84,7 @@ pub fn changes(old: &Promise, new: &Promise) -> Changes {
     out.events(old, new);
     out.traits(old, new);
     out.campaigns(old, new);
+    out.recipients(old, new);
     let list = out.list;
     let weaker: BTreeSet<&PurposeName> = list
         .iter()
@@ -227,6 +228,41 @@ impl Comparison {
         let listed = |purpose: &Purpose| purpose.levels.last().map(|(_, names)| names.clone()).unwrap_or_default();
         for name in listed(old).difference(&listed(new)) {
             self.add(at.0, at.1, format!("“{name}” is in no level any more"), Expanding, own);
+        }
+    }
+
+    fn recipients(&mut self, old: &Promise, new: &Promise) {
+        for (name, before, after) in pairs(&old.recipients, &new.recipients) {
+            let at = ("recipient", name.as_str());
+            match (before, after) {
+                (None, _) => self.add(at.0, at.1, "added".to_owned(), Expanding, &[]),
+                (_, None) => self.add(at.0, at.1, "removed".to_owned(), Narrowing, &[]),
+                (Some(before), Some(after)) => self.recipient(at, before, after),
+            }
+        }
+    }
+
+    fn recipient(&mut self, at: (&'static str, &str), old: &RecipientPlan, new: &RecipientPlan) {
+        self.text(at, "who", &old.who, &new.who, Expanding, &[]);
+        self.text(at, "why", &old.why, &new.why, Expanding, &[]);
+        self.text(at, "where", &old.place, &new.place, Expanding, &[]);
+        let what = |plan: &RecipientPlan| plan.what.iter().cloned().collect::<BTreeSet<_>>();
+        self.set(at, "what", (&what(old), &what(new)), (Expanding, Narrowing), &[]);
+        if old.until != new.until {
+            let day = |day: Option<Day>| day.map_or_else(|| "no end".to_owned(), |day| day.to_string());
+            let sooner = new.until.is_some_and(|until| old.until.is_none_or(|before| until < before));
+            let what = format!("until {} → {}", day(old.until), day(new.until));
+            self.add(at.0, at.1, what, if sooner { Narrowing } else { Expanding }, &[]);
+        }
+        match (&old.erase, &new.erase) {
+            (Some(before), Some(after)) => self.text(at, "erase", before, after, Neutral, &[]),
+            (Some(_), None) => {
+                self.add(at.0, at.1, "is not told any more when somebody is erased".to_owned(), Expanding, &[]);
+            }
+            (None, Some(_)) => {
+                self.add(at.0, at.1, "is told when somebody is erased".to_owned(), Narrowing, &[]);
+            }
+            (None, None) => {}
         }
     }
 

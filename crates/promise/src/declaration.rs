@@ -4,7 +4,7 @@ use crate::artefact::Artefact;
 use crate::rule::Rule;
 use model::{
     ArtefactId, CampaignName, Class, Context, Currency, Day, EventName, FieldName, Kind, OfferName, PurposeName,
-    SegmentName, SourceName, TraitName,
+    RecipientName, SegmentName, SourceName, TraitName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,8 @@ pub struct Promise {
     pub offers: BTreeMap<OfferName, OfferPlan>,
     /// To whom, by what, when.
     pub campaigns: BTreeMap<CampaignName, CampaignPlan>,
+    /// Who else gets data of people.
+    pub recipients: BTreeMap<RecipientName, RecipientPlan>,
     /// The one cap over everything.
     pub cap: CapPlan,
     /// What may never be inferred, and the smallest group.
@@ -80,6 +82,37 @@ pub struct Purpose {
     /// How much a person may choose to share, least first: level name → names of properties readable at that level.
     /// Empty = no levels. The level "full" is what a plain yes means.
     pub levels: Vec<(String, BTreeSet<String>)>,
+}
+
+/// `[recipient.NAME]`: somebody who gets data of people. Nothing leaves to anybody who has no such section, but mails
+/// through the relay of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientPlan {
+    /// Its name.
+    pub name: RecipientName,
+    /// Who it is: legal name, as people should read it.
+    pub who: String,
+    /// Why it gets anything.
+    pub why: String,
+    /// What it gets, in words.
+    pub what: Vec<String>,
+    /// Where it is, as people should read it (a country).
+    pub place: String,
+    /// The last day on which it gets anything; `None` = until the section goes.
+    pub until: Option<Day>,
+    /// Where it is told to erase somebody; `None` = it cannot be told by a call.
+    pub erase: Option<String>,
+}
+
+impl RecipientPlan {
+    /// The name under which the mail relay stands in the register; no section may have it.
+    pub const RELAY: &str = "relay";
+
+    /// Whether it may be handed anything on a day.
+    #[must_use]
+    pub fn is_in_force(&self, today: Day) -> bool {
+        self.until.is_none_or(|until| today <= until)
+    }
 }
 
 /// What kind of way in.

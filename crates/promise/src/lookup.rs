@@ -3,8 +3,8 @@
 use crate::artefact::{Artefact, ArtefactKind};
 use crate::canonical::{Canonical, hash};
 use crate::declaration::{
-    Basis, CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Field, OfferPlan, Promise, Purpose, Retention,
-    RetentionId, SegmentPlan, Since, Source, SourceKind, TraitPlan,
+    Basis, CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Field, OfferPlan, Promise, Purpose, RecipientPlan,
+    Retention, RetentionId, SegmentPlan, Since, Source, SourceKind, TraitPlan,
 };
 use model::{ArtefactId, At, FactName, Kind, PurposeName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +73,7 @@ impl Promise {
         self.segments.values().for_each(|segment| segment.write(&mut out));
         self.offers.values().for_each(|offer| offer.write(&mut out));
         self.campaigns.values().for_each(|campaign| campaign.write(&mut out));
+        self.recipients.values().for_each(|recipient| recipient.write(&mut out));
         out.line("cap", format!("{} in {} days", self.cap.at_most, self.cap.per_days));
         out.line("quiet", format!("{}-{}", self.cap.quiet_from, self.cap.quiet_until));
         out.lines("never_infer", &self.guard.never_infer);
@@ -113,6 +114,14 @@ impl Retention {
             Since::Receipt => out.line("since", "receipt"),
             Since::Last(event) => out.line("since_last", event.as_str()),
         };
+    }
+}
+
+impl RecipientPlan {
+    fn write(&self, out: &mut Canonical) {
+        out.line("recipient", self.name.as_str()).line("who", &self.who).line("why", &self.why);
+        out.lines("what", &self.what).line("where", &self.place);
+        out.lines("until", self.until.map(|until| until.to_string())).lines("erase", &self.erase);
     }
 }
 

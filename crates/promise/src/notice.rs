@@ -123,6 +123,21 @@ impl Promise {
                         Your page lists each message we sent.";
             items.push(NoticeItem::plain("campaign", text));
         }
+        items.extend(self.recipients.values().map(|plan| {
+            let until = plan.until.map_or_else(String::new, |until| format!(" Until {until}."));
+            let told = match plan.erase {
+                Some(_) => "When you are erased, we tell them, and your receipt says what they answered.",
+                None => "When you are erased, we cannot tell them by ourselves.",
+            };
+            let text = format!(
+                "{}, {}. They get: {}. Why: {}.{until} {told}",
+                plan.who,
+                plan.place,
+                plan.what.join(", "),
+                plan.why
+            );
+            NoticeItem::new(("recipient", plan.name.as_str()), None, text)
+        }));
         items
     }
 

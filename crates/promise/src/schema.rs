@@ -29,6 +29,7 @@ pub fn schema() -> Value {
             "segment": named("Rules over facts, with a live membership.", NAME, segment()),
             "offer": named("What may be shown.", NAME, offer()),
             "campaign": named("To whom, by what, when.", NAME, campaign()),
+            "recipient": named("Who else gets data of people.", NAME, recipient()),
             "cap": section("The one cap over everything.", &[], json!({ "default": cap() })),
             "notice": notice(),
         }),
@@ -272,6 +273,21 @@ fn campaign() -> Value {
     )
 }
 
+fn recipient() -> Value {
+    section(
+        "Somebody who gets data of people. Nothing leaves to anybody who is not declared.",
+        &["who", "why", "what", "where"],
+        json!({
+            "who": text("Who it is, as people should read it."),
+            "why": text("Why it gets anything."),
+            "what": { "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 20, "description": "What it gets, in words." },
+            "where": text("Where it is, such as a country."),
+            "until": { "type": "string", "format": "date", "description": "The last day on which it gets anything." },
+            "erase": text("The address that is called when somebody was erased."),
+        }),
+    )
+}
+
 fn cap() -> Value {
     section(
         "How often, and when not.",
@@ -338,6 +354,7 @@ mod tests {
             ("segment", &keys::SEGMENT),
             ("offer", &keys::OFFER),
             ("campaign", &keys::CAMPAIGN),
+            ("recipient", &keys::RECIPIENT),
         ] {
             assert_eq!(of(&named(section)), set(known), "{section}");
         }

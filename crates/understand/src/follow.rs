@@ -14,7 +14,7 @@
 
 use crate::UnderstandError;
 use crate::items::{BASKET_ITEMS_MAX, Items};
-use crate::records::{self, Combination, MARK, MODEL, Mark, POPULAR, Popular};
+use crate::records::{self, COMBINATION, Combination, MARK, MODEL, Mark, POPULAR, Popular};
 use model::{
     At, Awareness, Class, Context, Day, EventName, Fact, FactName, ItemCode, ProfileId, Provenance, RankedItem,
     TraitName, Value,
@@ -101,7 +101,9 @@ impl Follower {
         let today = snapshot.now().day();
         let audience = snapshot.permit_set(artefact.id).map_err(UnderstandError::Refused)?;
         let Some(n_people) = audience.count() else {
-            // Too few people to learn from, or to tell anything about.
+            // Too few people to learn from, or to tell anything about: also of what was learnt when there were more, because
+            // those who left are still in it.
+            self.forget(vault, &snapshot, &audience, artefact, &mut mark)?;
             self.keep(vault, before, mark)?;
             return Ok(progress);
         };
@@ -140,6 +142,37 @@ impl Follower {
         }
         self.keep(vault, before, mark)?;
         Ok(progress)
+    }
+
+    /// Takes away the model, what it made of people, and the counts.
+    fn forget(
+        &mut self,
+        vault: &Vault,
+        snapshot: &Snapshot,
+        audience: &PermitSet<'_>,
+        artefact: &Artefact,
+        mark: &mut Mark,
+    ) -> Result<(), UnderstandError> {
+        if snapshot.house_record(MODEL)?.is_none() {
+            return Ok(());
+        }
+        let name = TraitName::parse(CandidatesPlan::NAME).ok().map(FactName::Trait);
+        let without = |person| FactWrite {
+            person,
+            artefact: artefact.id,
+            fact: None,
+            remove: name.clone(),
+            inputs_expire_at: None,
+        };
+        // Whoever cannot be written about now has nothing that anybody reads.
+        vault.write_facts(audience.people().map(without).collect())?.wait()?;
+        records::retain(vault, snapshot, COMBINATION, |_| false)?;
+        records::remove(vault, POPULAR)?;
+        // Last: whatever stops before this is begun again.
+        records::remove(vault, MODEL)?;
+        *mark = Mark { cursor: mark.cursor, ..Mark::default() };
+        *self = Self { mark: self.mark, ..Self::default() };
+        Ok(())
     }
 
     fn load(&mut self, snapshot: &Snapshot) -> Result<Mark, UnderstandError> {
@@ -253,7 +286,10 @@ impl Follower {
         let floor = snapshot.promise().guard.smallest_group;
         let baskets = audience.baskets(BASKET_ITEMS_MAX).map_err(UnderstandError::Refused)?;
         self.sizes.clear();
-        for (name, people) in audiences(snapshot) {
+        let audiences = audiences(snapshot);
+        // A segment that no campaign is for any more is not counted, and its old counts would never grow older.
+        records::retain(vault, snapshot, COMBINATION, |name| audiences.contains_key(name))?;
+        for (name, people) in audiences {
             let counts = shelf.combination(&people, &baskets, floor, snapshot.now());
             records::write(vault, &name, &counts)?;
             self.sizes.insert(name, size(&people));
@@ -273,7 +309,7 @@ fn audiences(snapshot: &Snapshot) -> BTreeMap<String, PermitSet<'_>> {
         let Some(artefact) = promise.artefact(ArtefactKind::Campaign, campaign.name.as_str()) else { continue };
         // A campaign that may not run has no audience to count.
         let Ok(people) = snapshot.permit_set(artefact.id).and_then(|set| set.within(&campaign.to)) else { continue };
-        let name = format!("combination/{}", campaign.to);
+        let name = format!("{COMBINATION}{}", campaign.to);
         // Two campaigns over one segment: the smaller audience speaks for both.
         match audiences.get(&name) {
             Some(known) if size(known) <= size(&people) => {}

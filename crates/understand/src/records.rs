@@ -11,6 +11,10 @@ use vault::{Snapshot, Vault};
 pub(crate) const MODEL: &str = "model/items";
 /// What many people buy.
 pub(crate) const POPULAR: &str = "model/popular";
+/// How many of an audience share what: one record for each segment.
+pub(crate) const COMBINATION: &str = "combination/";
+/// Records of one kind, at most.
+const RECORDS_MAX: usize = 10_000;
 /// How far this room has followed.
 pub(crate) const MARK: &str = "follow/mark";
 
@@ -54,5 +58,25 @@ pub(crate) fn read<T: DeserializeOwned>(snapshot: &Snapshot, name: &str) -> Resu
 pub(crate) fn write(vault: &Vault, name: &str, value: &impl Serialize) -> Result<(), UnderstandError> {
     let bytes = serde_json::to_vec(value).map_err(|_| UnderstandError::Record { name: name.to_owned() })?;
     vault.put_house_record(name, Some(bytes))?.wait()?;
+    Ok(())
+}
+
+pub(crate) fn remove(vault: &Vault, name: &str) -> Result<(), UnderstandError> {
+    vault.put_house_record(name, None)?.wait()?;
+    Ok(())
+}
+
+/// Takes away the records of a kind that are not to stay.
+pub(crate) fn retain(
+    vault: &Vault,
+    snapshot: &Snapshot,
+    prefix: &str,
+    stays: impl Fn(&str) -> bool,
+) -> Result<(), UnderstandError> {
+    for (name, _) in snapshot.house_records(prefix, RECORDS_MAX)? {
+        if !stays(&name) {
+            remove(vault, &name)?;
+        }
+    }
     Ok(())
 }

@@ -632,6 +632,25 @@ pub(crate) struct CoreForm {
     /// The rows under this person's keys, but for this one.
     #[n(22)]
     pub tally: Option<TallyForm>,
+    /// Who else got something about this person.
+    #[n(23)]
+    pub given: Option<Vec<GivenForm>>,
+}
+
+/// What one recipient got, of one sort: when first and last, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct GivenForm {
+    #[n(0)]
+    pub recipient: String,
+    /// In the words of the promise.
+    #[n(1)]
+    pub what: Vec<String>,
+    #[n(2)]
+    pub first_at: i64,
+    #[n(3)]
+    pub last_at: i64,
+    #[n(4)]
+    pub n: u32,
 }
 
 /// How many rows a person has, in the order of `erase::OWN`, and the sum of their marks.
@@ -942,6 +961,15 @@ pub(crate) struct MessageForm {
 }
 
 impl MessageForm {
+    /// Whether the relay has it, or may have.
+    pub(crate) fn may_have_left(&self) -> bool {
+        match self.state {
+            MessageState::Sent | MessageState::Trying => true,
+            MessageState::Failed => self.why.as_deref() == Some(crate::record::UNKNOWN),
+            MessageState::Waiting | MessageState::Refused => false,
+        }
+    }
+
     /// In words: "waiting", "waiting: quiet_hours", "sent", "refused: withdrawn".
     pub(crate) fn words(&self) -> String {
         let state = match self.state {
@@ -1209,6 +1237,67 @@ pub(crate) struct RequestForm {
     pub taken_back_at: Option<i64>,
     #[n(6)]
     pub taken_back_proof: Option<ProofForm>,
+    /// Who got something, and whether they know.
+    #[n(7)]
+    pub told: Option<Vec<ToldForm>>,
+    /// Until when it can be taken back; missing of one that was done at once, or is older than its words.
+    #[n(8)]
+    pub undo_until: Option<i64>,
+    /// Which words its receipt is written in; missing = the first ones, without sentences.
+    #[n(9)]
+    pub words: Option<u8>,
+}
+
+/// How one recipient stands to an erasure.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct ToldForm {
+    #[n(0)]
+    pub recipient: String,
+    #[n(1)]
+    pub state: ToldState,
+    /// The reason word, where there is one.
+    #[n(2)]
+    pub why: Option<String>,
+    /// Since when it stands so.
+    #[n(3)]
+    pub at: i64,
+    #[n(4)]
+    pub n_tries: u32,
+}
+
+/// The states of a call. All but the first are its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub(crate) enum ToldState {
+    #[n(0)]
+    Waiting,
+    #[n(1)]
+    Told,
+    #[n(2)]
+    Confirmed,
+    #[n(3)]
+    Impossible,
+}
+
+/// A call that has to be made. It goes when the call has ended, and the reference with it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct EraseCallForm {
+    #[n(0)]
+    pub request: Bytes16,
+    #[n(1)]
+    pub recipient: String,
+    /// What the recipient knows the person by.
+    #[n(2)]
+    pub reference: String,
+    #[n(3)]
+    pub asked_at: i64,
+    #[n(4)]
+    pub due_at: i64,
+    #[n(5)]
+    pub n_tries: u32,
+    /// Why the last try did not end it.
+    #[n(6)]
+    pub why: Option<String>,
 }
 
 /// A wrapped key row kept for a day, sealed to the recovery key.

@@ -10,9 +10,9 @@
 //! is held in memory) → `person` (one profile, opened) → `key`, `seal`, `format`, `retention` (what lies on disk, how long)
 //! → `engine` and `disk` (where) → `chain`, `log`, `note`, `statement`, [`receipt`], [`tile`], [`audit`] (proof) →
 //! [`witness`] and [`fsck`] (whether all of it is still there), [`upgrade`] (which program may open it) and [`pulse`] (how it is
-//! doing) → `commit::erase`, `commit::rotate`, [`census`] (forgetting) → `state_hash` and `replay` (what a house knows, and
-//! whether it knows the same when it is built anew) → `open` (how a house begins) and [`pass`] (who may ask the process that
-//! serves it).
+//! doing) → `commit::erase`, `commit::undo`, `commit::recipient`, `erasure`, `commit::rotate`, [`census`] (forgetting) →
+//! `state_hash` and `replay` (what a house knows, and whether it knows the same when it is built anew) → `open` (how a house
+//! begins) and [`pass`] (who may ask the process that serves it).
 //!
 //! It is not a query engine for marketers, it does not decide what may be done (that is `promise::judge`), and it speaks
 //! no HTTP.
@@ -30,6 +30,7 @@ mod chain;
 mod commit;
 mod disk;
 mod engine;
+mod erasure;
 mod error;
 mod failpoint;
 #[cfg(test)]
@@ -87,6 +88,7 @@ pub mod witness;
 
 pub use alarm::{Alarm, AlarmKind};
 pub use commit::times::Stage;
+pub use erasure::{CALLS_WITHIN_DAYS, RELAY_RECORD};
 pub use error::VaultError;
 pub use key::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource, is_for_owner_alone};
 pub use narrowing::NARROWING_DAYS;
@@ -447,6 +449,24 @@ impl Vault {
         let answer = self.inner.house.begin_erasure(person, how)?;
         self.wake();
         Ok(Pending::ready(answer))
+    }
+
+    /// The right to hand something about a person to a recipient of the promise, written down before it leaves. Whoever
+    /// carries anything out of the house by another way than mail asks this first. The answer is the reference by which the
+    /// recipient knows the person.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn hand_on(&self, new: HandOn) -> Result<Pending<Result<String, NotHandedOn>>, VaultError> {
+        send(self, |reply| Command::HandOn(Box::new(new), reply))
+    }
+
+    /// Writes back how a try to tell a recipient of an erasure ended. False when there is no such call any more.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn finish_erase_call(&self, call: EraseCallId, end: EraseCallEnd) -> Result<Pending<bool>, VaultError> {
+        send(self, |reply| Command::Called(call, end, reply))
     }
 
     /// Takes an erasure within a day back: the person is there again as before, in memory and store, and sees who did it.

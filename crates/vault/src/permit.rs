@@ -2,7 +2,8 @@
 //! [`crate::Snapshot`], gone with it.
 //!
 //! It judges nothing itself (`promise::judge_fact` does, for each fact), and it changes nothing: what was read is left in
-//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves.
+//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves. It
+//! is long because every way to read about a person stands in one place.
 
 use crate::VaultError;
 use crate::commit::Command;
@@ -11,7 +12,8 @@ use crate::format::{self, DecisionForm, FactForm, UseForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open, StoredEvent};
 use crate::record::{
-    ContactState, DecisionView, EventView, FactView, ItemBasis, LedgerEntry, Reads, StaffRead, Trace, UseCount,
+    ContactState, DecisionView, EventView, FactView, GivenView, ItemBasis, LedgerEntry, Reads, StaffRead, Trace,
+    UseCount,
 };
 use crate::retention;
 use crate::seal::RecordKind;
@@ -428,6 +430,24 @@ impl Permit<'_> {
         let view =
             |read: format::StaffForm| StaffRead { at: At::from_ms(read.at), staff: read.staff, reason: read.reason };
         Ok(reads.into_iter().map(view).map(Disclosed::new).collect())
+    }
+
+    /// Who else got something about this person, and when (portal only).
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn given(&self) -> Result<Vec<Disclosed<'_, GivenView>>, Refusal> {
+        self.own_page()?;
+        let given = self.with_open(|open| Ok(open.core.given.clone())).unwrap_or_default();
+        let view = |given: format::GivenForm| GivenView {
+            who: self.snapshot.house.who(self.snapshot.store(), &given.recipient),
+            recipient: given.recipient,
+            what: given.what,
+            first_at: At::from_ms(given.first_at),
+            last_at: At::from_ms(given.last_at),
+            n: given.n,
+        };
+        Ok(given.into_iter().map(view).map(Disclosed::new).collect())
     }
 
     /// What has been read through this permit so far, in order: goes into the trace.

@@ -1,5 +1,9 @@
 //! What crosses the vault's wall: inputs of commands and views that a permit opens. Plain data; the storage forms are
-//! `format`'s own. It is long because every command and every view of the room stands here, each with its units and limits.
+//! `format`'s own.
+
+mod leaving;
+
+pub use leaving::*;
 
 use crate::permit::Disclosed;
 use model::{
@@ -688,61 +692,6 @@ pub struct ErasureAnswer {
     pub receipt: String,
     /// From this day on unrecoverable from every place we know.
     pub unrecoverable_on: Day,
-}
-
-/// Whose erasure is to be taken back. Nothing leads to the person any more, so only those who wait are looked through.
-#[derive(Debug, Clone)]
-pub enum ErasedWho {
-    /// By the id they had.
-    Profile(ProfileId),
-    /// By the request that their receipt names.
-    Request(RequestId),
-    /// By an identifier they had.
-    Identifier(Identifier),
-}
-
-/// Who takes an erasure back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UndoneBy {
-    /// The person, from the page that the erasure left them.
-    Person,
-    /// Staff; the person sees both.
-    Staff {
-        /// Who.
-        staff: String,
-        /// Why, at most 200 characters.
-        reason: String,
-    },
-}
-
-/// An erasure that was taken back.
-#[derive(Debug, Clone)]
-pub struct ErasureUndone {
-    /// Who is there again.
-    pub person: ProfileId,
-    /// The request on record.
-    pub request: RequestId,
-    /// Signed receipt of the taking back.
-    pub receipt: String,
-}
-
-/// Why an erasure cannot be taken back. The text is a sentence for whoever asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotUndone {
-    /// No erasure by this name is in its day.
-    #[error("no erasure waits under this id: it was never asked for, was done at once, or its 24 hours have passed")]
-    NobodyWaits,
-    /// It was asked for "now".
-    #[error("this erasure was done at once, and nobody can undo it")]
-    Now,
-    /// The day is over.
-    #[error("the 24 hours in which this erasure could be undone have passed, and the keys are gone")]
-    TooLate,
-    /// A new person began under one of the identifiers.
-    #[error(
-        "somebody new has begun under an address or number of this person since: undoing would make two people of one"
-    )]
-    TakenMeanwhile,
 }
 
 /// What a rotation did.

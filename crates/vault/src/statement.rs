@@ -4,11 +4,13 @@
 //! It signs nothing (`receipt`) and proves nothing (`chain`).
 
 use crate::VaultError;
+use crate::backup::KEY_BACKUP_DAYS;
 use crate::chain;
 use crate::engine::EngineSnapshot;
 use crate::format::{LedgerForm, ProofForm, RequestForm, method_of, status_of};
 use crate::house::House;
 use crate::receipt;
+use crate::record::{ErasureView, RecipientTold, Told};
 use model::{At, ConsentId, DAY_MS, Day, ProfileId, RequestId};
 use serde::Serialize;
 
@@ -52,8 +54,47 @@ struct Erased {
     invisible_since: String,
     unrecoverable_on: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    can_be_undone_until: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    says: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     included_by: Option<String>,
 }
+
+/// The words in which the receipt of an erasure is written today. Receipts of older words are made from them for ever: the
+/// log commits to each byte, so that [`erasure_says`] may get new words only under a new number.
+pub(crate) const ERASURE_WORDS: u8 = 1;
+
+/// What is certain when an erasure is acknowledged. Nothing about what others do, or about copies that nobody knows of.
+fn erasure_says(request: &RequestForm) -> Vec<String> {
+    if request.words.is_none() {
+        return Vec::new();
+    }
+    let unrecoverable_on = Day::from_number(request.unrecoverable_on);
+    let destroyed_by = unrecoverable_on.plus(-KEY_BACKUP_DAYS);
+    let undo = request
+        .undo_until
+        .map(|until| format!("Until {} this can be taken back. After that nobody can undo it.", At::from_ms(until)));
+    std::iter::once(format!("Since {} nobody here can see anything about you.", At::from_ms(request.at)))
+        .chain(undo)
+        .chain([
+            format!(
+                "What was stored is encrypted. Its keys are destroyed here, by software, by {destroyed_by}. Backups of keys \
+                 are kept for {KEY_BACKUP_DAYS} days. From {unrecoverable_on} on, no key that we know of opens it."
+            ),
+            "Counts and models are made anew without you within a day.".to_owned(),
+            "Whoever got something about you from us is told, where that can be done. What each of them answered stands with \
+             this request. We cannot promise for them."
+                .to_owned(),
+            REMAINS.to_owned(),
+        ])
+        .collect()
+}
+
+/// What stays after an erasure, and why.
+const REMAINS: &str = "What stays: a mark that somebody was erased, and this request, so that a backup does not bring you \
+                       back and we can show what we did; and scrambled marks of your address and numbers with this date, so \
+                       that old lists do not bring you back. None of them holds your name.";
 
 /// The payload of an answer's receipt.
 pub(crate) fn of_consent(house: &House, profile: &ProfileId, entry: &LedgerForm) -> Result<String, VaultError> {
@@ -85,8 +126,108 @@ pub(crate) fn of_erasure(house: &House, request: &RequestForm) -> Result<String,
         asked_at: At::from_ms(request.at).to_string(),
         invisible_since: At::from_ms(request.at).to_string(),
         unrecoverable_on: Day::from_number(request.unrecoverable_on).to_string(),
+        can_be_undone_until: request.undo_until.map(|until| At::from_ms(until).to_string()),
+        says: erasure_says(request),
         included_by: Some(At::from_ms(request.at.saturating_add(INCLUDED_WITHIN_MS)).to_string()),
     })
+}
+
+#[derive(Serialize)]
+struct ErasureState<'a> {
+    r#type: &'static str,
+    house: String,
+    request: String,
+    as_of: String,
+    asked_at: String,
+    invisible_since: String,
+    unrecoverable_on: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taken_back_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys_destroyed_at: Option<String>,
+    recipients: Vec<RecipientState<'a>>,
+    says: &'a [String],
+}
+
+#[derive(Serialize)]
+struct RecipientState<'a> {
+    recipient: &'a str,
+    who: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    at: String,
+}
+
+/// The payload of the signed state of an erasure, as of an instant.
+pub(crate) fn of_erasure_state(house: &House, view: &ErasureView, as_of: At) -> Result<String, VaultError> {
+    text(&ErasureState {
+        r#type: "erase_state",
+        house: house.id.to_string(),
+        request: view.request.to_string(),
+        as_of: as_of.to_string(),
+        asked_at: view.asked_at.to_string(),
+        invisible_since: view.asked_at.to_string(),
+        unrecoverable_on: view.unrecoverable_on.to_string(),
+        taken_back_at: view.taken_back_at.map(|at| at.to_string()),
+        keys_destroyed_at: view.keys_destroyed_at.map(|at| at.to_string()),
+        recipients: view
+            .recipients
+            .iter()
+            .map(|told| RecipientState {
+                recipient: &told.recipient,
+                who: &told.who,
+                state: told.state.as_str(),
+                why: told.why.as_deref(),
+                at: told.at.to_string(),
+            })
+            .collect(),
+        says: &view.says,
+    })
+}
+
+/// What is certain of an erasure now.
+pub(crate) fn erasure_state_says(view: &ErasureView) -> Vec<String> {
+    if let Some(at) = view.taken_back_at {
+        return vec![format!("This erasure was taken back at {at}. Nobody was told to erase anything.")];
+    }
+    let undo = view.undo_until.map(|until| format!("Until {until} this can be taken back."));
+    let destroyed_by = view.unrecoverable_on.plus(-KEY_BACKUP_DAYS);
+    let keys = match view.keys_destroyed_at {
+        Some(at) => {
+            format!("The keys to what was stored were destroyed here, by software, no later than {at}.")
+        }
+        None => format!("The keys to what was stored will be destroyed here, by software, by {destroyed_by}."),
+    };
+    let backups = format!(
+        "Backups of keys are kept for {KEY_BACKUP_DAYS} days. From {} on, no key that we know of opens what was stored.",
+        view.unrecoverable_on
+    );
+    let recipients = match view.recipients.is_empty() {
+        true => vec!["We have on record nobody who got anything about you from us.".to_owned()],
+        false => view.recipients.iter().map(recipient_says).collect(),
+    };
+    std::iter::once(format!("Since {} nobody here can see anything about you.", view.asked_at))
+        .chain(undo)
+        .chain([keys, backups])
+        .chain(recipients)
+        .chain([REMAINS.to_owned()])
+        .collect()
+}
+
+fn recipient_says(told: &RecipientTold) -> String {
+    let (who, day) = (&told.who, told.at.day());
+    let why = told.why.as_deref().map(|why| why.replace('_', " "));
+    match (told.state, why) {
+        (Told::Waiting, None) => format!("{who} will be told."),
+        (Told::Waiting, Some(why)) => format!("{who} could not be told yet ({why}); we try again."),
+        (Told::Told, _) => format!("{who} was told on {day} and took our call. Whether it has erased, we do not know."),
+        (Told::Confirmed, _) => format!("{who} was told, and answered on {day} that it has erased."),
+        (Told::Impossible, Some(why)) if why == "left our hands" => {
+            format!("{who} got the mails we sent you. They have left our hands, and nobody can call them back.")
+        }
+        (Told::Impossible, why) => format!("{who} cannot be told by us ({}).", why.unwrap_or_default()),
+    }
 }
 
 #[derive(Serialize)]

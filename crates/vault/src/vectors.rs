@@ -7,16 +7,19 @@ use crate::chain::{Chain, proof_of};
 use crate::disk::Disk;
 use crate::engine::{self, Op};
 use crate::folder::Folder;
+use crate::format::{self, UndoForm};
 use crate::key::recovery::{RecoveryKey, seal_to};
 use crate::key::{DaySecrets, HouseKeys, Passphrase, PersonKey, Ring, Root, RootSource, Secret, Signer, derive};
 use crate::log::{Checkpoint, LogLeaf};
 use crate::narrowing::{Narrowings, Reach, Taken, What};
 use crate::receipt::{self, Inclusion, KeyTrust};
 use crate::record::Erasure;
+use crate::retention::CORE;
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::tile::TileAddress;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
+use crate::wish::Wish;
 use crate::witness::{Seen, Witness};
 use crate::{EngineKind, backup, folder};
 use model::chance::Seeded;
@@ -72,7 +75,7 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 14] = [
+const VECTORS: [(&str, Check, Write); 15] = [
     ("envelope-1.json", check_envelope, write_envelope),
     ("envelope-2.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
@@ -81,6 +84,7 @@ const VECTORS: [(&str, Check, Write); 14] = [
     ("urgent-log-1.json", check_urgent, write_urgent),
     ("tombstones-1.json", check_tombstones, || write_tombstones(Erasure::Now)),
     ("tombstones-2.json", check_tombstones, || write_tombstones(Erasure::WithinADay)),
+    ("erasure-1.json", check_erasure, write_erasure),
     ("receipt-1.json", check_receipt, write_receipt),
     ("log-1.json", check_log, write_log),
     ("witness-1.json", check_witness, write_witness),
@@ -103,6 +107,7 @@ fn every_published_vector_opens() {
         "recovery",
         "urgent-log",
         "tombstones",
+        "erasure",
         "receipt",
         "log",
         "witness",
@@ -298,6 +303,49 @@ fn check_tombstones(value: &Value) {
     assert_eq!(Some(at.ms()), value["erased_at_ms"].as_i64());
     // Files of the first format say nothing about it: at once.
     assert_eq!(how == Erasure::WithinADay, value["within_a_day"].as_bool().unwrap_or(false));
+}
+
+/// An erasure that was taken back, one that was asked for again, and what the first one kept for its day.
+fn write_erasure() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tombstones");
+    let (keys, again) = (house_keys(), ProfileId::from_bytes([0x44; 16]));
+    Tombstones::create(&path).unwrap();
+    let mut tombstones = Tombstones::open(&path, &keys).unwrap();
+    let at = |minutes: i64| At::from_ms(1_795_000_000_000).plus_ms(minutes * 60_000);
+    tombstones.add(&PERSON, at(0), Erasure::WithinADay).unwrap();
+    tombstones.add(&again, at(1), Erasure::WithinADay).unwrap();
+    assert!(tombstones.take_back(&PERSON, at(2)).unwrap() && tombstones.take_back(&again, at(3)).unwrap());
+    tombstones.add(&again, at(4), Erasure::Now).unwrap();
+    let undo = UndoForm {
+        rows: vec![(4, b"b key".to_vec().into(), PERSON.as_bytes().to_vec().into())],
+        wishes: vec![Wish::LeaveMeAlone([1; 16].into())],
+        columns: Some(vec![7; 32].into()),
+        ..UndoForm::new([2; 16].into())
+    };
+    let core = Secret::generate(&Seeded::new(9));
+    let place = Place { house: &HOUSE, profile: &PERSON, class: CORE, kind: RecordKind::Undo, id: &[] };
+    let sealed = seal::seal(&core, 1, &place, &format::encode(&undo), &Nonces::new(Arc::new(Seeded::new(7)))).unwrap();
+    json!({ "about": "tombstone file as in tombstones-2, with how 2 = the erasure is taken back; the newest entry of a token counts. \
+            undo: CBOR (rows: keyspace, key, value; tokens; ties; wishes; columns; request), sealed as record kind 16 under the core \
+            key of the person", "ring_seed": 4, "file": hex(Disk::read(&path).unwrap().unwrap()),
+            "taken_back": hex(PERSON.as_bytes()), "erased_again": hex(again.as_bytes()), "erased_again_at_ms": at(4).ms(),
+            "core_key": hex(core.bytes()), "house": hex(HOUSE.as_bytes()), "undo": hex(sealed) })
+}
+
+fn check_erasure(value: &Value) {
+    let tombstones = in_file(&bytes(&value["file"]), |path| Tombstones::open(path, &house_keys()).unwrap());
+    let [back, again] = ["taken_back", "erased_again"].map(|name| ProfileId::from_bytes(array(&value[name])));
+    assert!(tombstones.erased(&back).is_none() && tombstones.is_taken_back(&back));
+    let (at, how) = tombstones.erased(&again).unwrap();
+    assert_eq!((Some(at.ms()), how), (value["erased_again_at_ms"].as_i64(), Erasure::Now));
+    assert_eq!((tombstones.is_taken_back(&again), tombstones.first_epoch(&again)), (false, Some(5)));
+    let house = HouseId::from_bytes(array(&value["house"]));
+    let place = Place { house: &house, profile: &back, class: CORE, kind: RecordKind::Undo, id: &[] };
+    let plain = seal::open(&secret(&value["core_key"]), &place, &bytes(&value["undo"])).unwrap();
+    let undo: UndoForm = format::decode("house", &plain).unwrap();
+    assert_eq!(undo.rows[0].2.as_slice(), back.as_bytes());
+    assert!(undo.wishes == [Wish::LeaveMeAlone([1; 16].into())] && undo.columns.is_some());
 }
 
 fn write_receipt() -> Value {

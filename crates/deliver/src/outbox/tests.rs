@@ -706,7 +706,7 @@ async fn many_messages_share_at_most_four_connections() {
 // ── the register ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[tokio::test]
-async fn nothing_leaves_to_a_recipient_outside_the_register_or_past_its_last_day() {
+async fn a08_nothing_leaves_to_a_recipient_outside_the_register_or_past_its_last_day() {
     let house = House::new().await;
     let person = house.person("jo").await;
     house.decide(person, 1).await;

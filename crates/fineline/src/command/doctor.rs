@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::path::Path;
 use vault::backup::{BACKUP_DUE_DAYS, BACKUP_GONE_DAYS, BackupNote};
 use vault::witness::WitnessState;
-use vault::{Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
+use vault::{CALLS_WITHIN_DAYS, Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
 
 /// Free room below which it is time to act, in bytes.
 const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
@@ -166,8 +166,8 @@ fn folder(ground: &Ground) -> Vec<Finding> {
             let found = match error.downcast_ref::<VaultError>() {
                 Some(VaultError::Locked { .. }) => {
                     let in_use = finding("data", Health::Fine, "in use by a running `fineline serve`");
-                    let alarms = asked_alarms(&ground.settings.data());
-                    return [in_use, alarms].into_iter().chain(second_disk(ground)).collect();
+                    let asked = asked(&ground.settings.data());
+                    return std::iter::once(in_use).chain(asked).chain(second_disk(ground)).collect();
                 }
                 Some(VaultError::Behind { .. } | VaultError::NotAWitness { .. }) => {
                     return vec![finding("witness", Health::Broken, format!("{error:#}"))];
@@ -180,6 +180,10 @@ fn folder(ground: &Ground) -> Vec<Finding> {
     let mut findings = signature(ground, &vault);
     findings.extend(witness(ground, &vault));
     findings.push(alarms(vault.n_alarms_open()));
+    findings.push(match vault.snapshot().n_erase_calls_overdue() {
+        Ok(n_overdue) => calls(n_overdue),
+        Err(error) => finding("calls", Health::Broken, error.to_string()),
+    });
     findings.push(rotation(&vault.rotation(), vault.now()));
     let house = vault.house();
     findings.push(match vault.close() {
@@ -229,19 +233,36 @@ fn alarms(n_open: usize) -> Finding {
     }
 }
 
+/// Red when somebody who was erased waits longer than a week for a recipient to be told.
+fn calls(n_overdue: usize) -> Finding {
+    match n_overdue {
+        0 => finding("calls", Health::Fine, "no recipient waits too long to be told of an erasure"),
+        n => finding(
+            "calls",
+            Health::Broken,
+            format!(
+                "{n} calls to recipients about an erasure are older than {CALLS_WITHIN_DAYS} days and have not ended: see the log \
+                 page of the console; nobody calls while nobody serves"
+            ),
+        ),
+    }
+}
+
 /// Asks the process that serves the data folder.
-fn asked_alarms(data: &Path) -> Finding {
-    let ask = || -> anyhow::Result<usize> {
+fn asked(data: &Path) -> Vec<Finding> {
+    let ask = || -> anyhow::Result<(usize, usize)> {
         let pass = Pass::read(data)?.context("it has no pass")?;
         let server = Loopback::with_token(pass.at, pass.token())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (_, answer) = runtime.block_on(server.post("/alarms/open", &serde_json::Value::Null))?;
-        let n_open = answer.get("open").and_then(serde_json::Value::as_u64).context("it did not say")?;
-        Ok(usize::try_from(n_open)?)
+        let number = |name: &str| answer.get(name).and_then(serde_json::Value::as_u64).context("it did not say");
+        Ok((usize::try_from(number("open")?)?, usize::try_from(number("calls_overdue")?)?))
     };
     match ask() {
-        Ok(n_open) => alarms(n_open),
-        Err(error) => finding("alarms", Health::Look, format!("the running server could not be asked: {error:#}")),
+        Ok((n_open, n_overdue)) => vec![alarms(n_open), calls(n_overdue)],
+        Err(error) => {
+            vec![finding("alarms", Health::Look, format!("the running server could not be asked: {error:#}"))]
+        }
     }
 }
 
@@ -316,6 +337,11 @@ mod tests {
     #[test]
     fn c04_an_open_alarm_is_red() {
         assert_eq!((alarms(0).health, alarms(1).health), (Health::Fine, Health::Broken));
+    }
+
+    #[test]
+    fn a08_a_recipient_who_waits_too_long_to_be_told_is_red() {
+        assert_eq!((calls(0).health, calls(1).health), (Health::Fine, Health::Broken));
     }
 
     #[test]

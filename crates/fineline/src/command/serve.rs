@@ -88,6 +88,7 @@ async fn live(ground: &Ground, vault: Vault, promise: Arc<promise::Promise>) -> 
         console_at: console.local_addr()?,
         base_url: base_url.clone(),
         mailer,
+        reach: settings.reach()?,
         rotate_at: settings.rotate_at()?,
         banner: None,
     })?;

@@ -136,6 +136,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
         console_at: console.local_addr()?,
         base_url: base.clone(),
         mailer: Some(mailer),
+        reach: deliver::egress::webhook::Reach::Public,
         rotate_at: TimeOfDay::NIGHT,
         banner: Some(format!(
             "This is a demonstration: everybody in it is made up, and staff “{STAFF}” reviewed and started everything."

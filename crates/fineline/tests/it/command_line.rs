@@ -273,8 +273,21 @@ fn d10_after_an_erasure_no_key_opens_and_no_byte_names_the_person() {
     server.wait().unwrap();
     desk.run(&memory).failed(5, "no server answers");
 
+    // Within a day, and taken back by an id that leads nowhere any more.
+    run(&["person", "restore"], "mia\n").failed(1, "no erasure waits under this id");
+    run(&["person", "erase", "--yes"], "mia\n").fine();
+    run(&["person", "show"], "mia\n").failed(1, "nobody is known");
+    let back = run(&["person", "restore"], "mia@mail.example\n").fine();
+    assert!(back.err.contains("as before the erasure"), "{}", back.err);
+    desk.write("receipt.json", &back.out);
+    assert!(desk.run(&["audit", "verify", "receipt.json"]).fine().out.contains("undo"));
+    assert!(run(&["person", "show"], "mia\n").fine().out.contains("mia@mail.example"));
+    assert!(desk.run(&["recipient", "list"]).fine().out.is_empty(), "nobody gets anything in this shop");
+    desk.run(&["recipient", "secret", "crm"]).failed(2, "no [recipient.crm]");
+
     run(&["person", "erase", "--now"], "mia\n").failed(2, "--yes");
     let erased = run(&["person", "erase", "--now", "--yes"], "mia\n").fine();
+    run(&["person", "restore"], "mia\n").failed(1, "no erasure waits");
     desk.write("receipt.json", &erased.out);
     let verified = desk.run(&["audit", "verify", "receipt.json", "--json"]).fine();
     assert_eq!(verified.json()["key"], "embedded");

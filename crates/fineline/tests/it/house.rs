@@ -129,6 +129,7 @@ impl House {
             console_at: staff.local_addr().unwrap(),
             base_url: base.clone(),
             mailer: Some(mailer),
+            reach: deliver::egress::webhook::Reach::AlsoPrivate,
             rotate_at: fineline::rotation::TimeOfDay::NIGHT,
             banner: None,
         })

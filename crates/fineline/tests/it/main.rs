@@ -24,3 +24,4 @@ mod packaging;
 mod program;
 mod reference;
 mod story;
+mod unseen;

@@ -4,7 +4,7 @@ use super::{Sent, Sorry, State, Visit, With, file, redirect, same, set_cookie, s
 use crate::choice::{self, AlonePage, ChoicesPage};
 use crate::copy::{AnswerCopy, PersonCopy};
 use crate::decision::MessagesPage;
-use crate::erasure::{self, ErasePage, ErasedPage, UndonePage};
+use crate::erasure::{self, ErasePage, ErasedPage, RequestPage, UndonePage};
 use crate::export::{self, ExportPage};
 use crate::frame::Frame;
 use crate::front::NoticePage;
@@ -45,6 +45,8 @@ pub(super) fn routes() -> Router<Arc<State>> {
         .route("/privacy/gone/{secret}", get(erased))
         .route("/privacy/gone/{secret}/undo", post(undo))
         .route("/privacy/gone/{secret}/receipt.json", get(erased_file))
+        .route("/privacy/requests/{request}", get(request))
+        .route("/privacy/requests/{request}/receipt.json", get(request_file))
 }
 
 /// Somebody who is signed in.
@@ -314,6 +316,20 @@ async fn undo(With(state): With<Arc<State>>, visit: Visit, Path(secret): Path<St
     let mut response = show(&UndonePage { frame: visit.frame(&state), request: receipt.request.to_string(), sorry })?;
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// How an erasure stands. Its number was given to the person alone, and nothing about anybody stands here.
+async fn request(With(state): With<Arc<State>>, visit: Visit, Path(id): Path<String>) -> Result<Response, Sorry> {
+    show(&RequestPage::new(visit.frame(&state), erasure_of(&state, &id)?))
+}
+
+async fn request_file(With(state): With<Arc<State>>, Path(id): Path<String>) -> Result<Response, Sorry> {
+    Ok(file("application/json", "receipt.json", erasure_of(&state, &id)?.receipt))
+}
+
+fn erasure_of(state: &State, id: &str) -> Result<vault::ErasureView, Sorry> {
+    let id = model::RequestId::parse(id).map_err(|_| Sorry::Gone)?;
+    state.vault().snapshot().erasure(id)?.ok_or(Sorry::Gone)
 }
 
 async fn erased_file(With(state): With<Arc<State>>, Path(secret): Path<String>) -> Result<Response, Sorry> {

@@ -262,6 +262,14 @@ impl House {
         (id, token)
     }
 
+    /// The relay takes the message of a decision.
+    pub(super) async fn hand_to_relay(&self, decision: DecisionId) {
+        let due = self.vault.snapshot().outbox_due(10).unwrap();
+        let entry = due.iter().find(|entry| entry.decision == decision).unwrap();
+        let attempt = self.vault.begin_attempt(entry.message).unwrap().await.unwrap().unwrap();
+        self.vault.finish_attempt(attempt, vault::AttemptEnd::Sent).unwrap().await.unwrap();
+    }
+
     pub(super) async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

@@ -464,6 +464,84 @@ async fn d10_within_a_day_says_how_to_undo_and_an_unclear_form_erases_nobody() {
     assert_eq!(house.find(), None);
 }
 
+#[tokio::test]
+async fn d10_the_page_an_erasure_leaves_takes_it_back_within_its_day_and_not_later() {
+    let house = House::with_one_customer().await;
+    let (person, browser) = (house.person(), house.sign_in().await);
+    let left = house.post_as(&browser, "/privacy/me/erase", "when=day").await.location().to_owned();
+    assert_eq!(house.find(), None);
+    house.clock.advance_ms(DAY_MS - 1);
+    let page = seen(&house.get(&left).await.text());
+    assert!(page.contains("I want to come back"), "{page}");
+    assert_eq!(
+        house.get(&format!("{left}/undo")).await.status,
+        StatusCode::METHOD_NOT_ALLOWED,
+        "a look changes nothing"
+    );
+    let back = house.post(&format!("{left}/undo"), "").await;
+    assert_eq!(back.status, StatusCode::OK, "{}", back.text());
+    assert!(seen(&back.text()).contains("You are back"));
+    assert_eq!(house.find(), Some(person));
+    assert_eq!(house.get(&left).await.status, StatusCode::NOT_FOUND, "used up");
+    let again = house.sign_in().await;
+    let mine = seen(&house.get_as(&again, "/privacy/me").await.text());
+    assert!(mine.contains("the erasure was taken back from its page"), "{mine}");
+
+    let late = house.post_as(&again, "/privacy/me/erase", "when=day").await.location().to_owned();
+    house.clock.advance_ms(DAY_MS);
+    assert_eq!(house.post(&format!("{late}/undo"), "").await.status, StatusCode::NOT_FOUND, "the page has closed");
+    assert_eq!(house.find(), None);
+    assert_eq!(house.post("/privacy/gone/none/undo", "").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn d10_what_was_said_as_now_has_no_way_back_on_its_page() {
+    let house = House::with_one_customer().await;
+    let browser = house.sign_in().await;
+    let left = house.post_as(&browser, "/privacy/me/erase", "when=now").await.location().to_owned();
+    assert!(!house.get(&left).await.text().contains("/undo"));
+    let tried = house.post(&format!("{left}/undo"), "").await;
+    assert_eq!(tried.status, StatusCode::CONFLICT);
+    assert!(seen(&tried.text()).contains("We could not undo it"), "{}", tried.text());
+    assert_eq!(house.find(), None);
+}
+
+#[tokio::test]
+async fn a08_the_page_of_a_request_says_who_got_something_and_nothing_about_the_person() {
+    let house = House::with_one_customer().await;
+    let (decision, _) = house.message().await;
+    house.hand_to_relay(decision).await;
+    let browser = house.sign_in().await;
+    let mine = seen(&house.get_as(&browser, "/privacy/me").await.text());
+    assert!(mine.contains("The mail relay") && mine.contains("the mails we sent you"), "{mine}");
+    let left = house.post_as(&browser, "/privacy/me/erase", "when=now").await.location().to_owned();
+    house.vault.put_items(Vec::new()).unwrap().await.unwrap();
+    let text = house.get(&left).await.text();
+    let address = text.split_once("/privacy/requests/").unwrap().1.split_once('"').unwrap().0;
+    let page = house.get(&format!("/privacy/requests/{address}")).await;
+    let shown = seen(&page.text());
+    assert!(shown.contains("impossible") && shown.contains("left our hands"), "{shown}");
+    let file = house.get(&format!("/privacy/requests/{address}/receipt.json")).await;
+    let verified = vault::receipt::verify(&file.text(), Some(&house.vault.public_keys_json())).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&verified.payload).unwrap();
+    assert_eq!(
+        (said["type"].as_str(), said["recipients"][0]["state"].as_str()),
+        (Some("erase_state"), Some("impossible"))
+    );
+    for value in [ADDRESS, USER, "sam", "489434"] {
+        assert!(!page.text().contains(value) && !verified.payload.contains(value), "{value}");
+    }
+    house.clock.advance_days(400);
+    assert_eq!(
+        house.get(&format!("/privacy/requests/{address}")).await.status,
+        StatusCode::OK,
+        "as long as the request is kept"
+    );
+    for other in ["req_0000000000000000000000000", "none", "per_0000000000000000000000000"] {
+        assert_eq!(house.get(&format!("/privacy/requests/{other}")).await.status, StatusCode::NOT_FOUND, "{other}");
+    }
+}
+
 // ── headers and addresses ─────────────────────────────────────────────────────────────────────────────────────────────
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The keys of every section. The JSON Schema is compared with these, so that editor and program know the same ones.
 
-pub(crate) const ROOT: [&str; 18] = [
+pub(crate) const ROOT: [&str; 19] = [
     "edition",
     "company",
     "contact",
@@ -17,6 +17,7 @@ pub(crate) const ROOT: [&str; 18] = [
     "segment",
     "offer",
     "campaign",
+    "recipient",
     "cap",
     "notice",
 ];
@@ -29,5 +30,6 @@ pub(crate) const GUARD: [&str; 2] = ["never_infer", "smallest_group"];
 pub(crate) const SEGMENT: [&str; 3] = ["for", "counted_for", "who"];
 pub(crate) const OFFER: [&str; 7] = ["title", "says", "why", "code", "link", "picks_item", "placements"];
 pub(crate) const CAMPAIGN: [&str; 6] = ["to", "offers", "by", "hold_out", "goal", "goal_days"];
+pub(crate) const RECIPIENT: [&str; 6] = ["who", "why", "what", "where", "until", "erase"];
 pub(crate) const CAP: [&str; 2] = ["at_most", "quiet"];
 pub(crate) const NOTICE: [&str; 3] = ["version", "starts", "tell_people_before"];

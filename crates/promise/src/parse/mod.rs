@@ -9,6 +9,7 @@ pub(crate) mod keys;
 mod offered;
 mod purpose;
 mod read;
+mod recipient;
 mod words;
 
 use crate::artefact;
@@ -108,7 +109,7 @@ struct Names {
 }
 
 /// The sections that hold declarations by name.
-const NAMED: [&str; 8] = ["purpose", "source", "field", "event", "trait", "segment", "offer", "campaign"];
+const NAMED: [&str; 9] = ["purpose", "source", "field", "event", "trait", "segment", "offer", "campaign", "recipient"];
 
 impl Names {
     fn collect(root: &Section<'_>, findings: &mut Findings<'_>) -> Self {
@@ -164,6 +165,7 @@ impl Draft<'_, '_, '_> {
             purposes: &purposes,
         });
         self.guarded_names(&guard);
+        let recipients = self.recipients();
         let cap = self.cap();
         if self.findings.has_errors() {
             return None;
@@ -186,6 +188,7 @@ impl Draft<'_, '_, '_> {
             segments,
             offers,
             campaigns,
+            recipients,
             cap,
             guard,
             notice: notice?,

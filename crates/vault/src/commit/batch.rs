@@ -180,6 +180,14 @@ impl<'h> Batch<'h> {
                 let acknowledged = self.acknowledge(alarm, &staff, &reason);
                 self.answer(reply, acknowledged);
             }
+            Command::HandOn(new, reply) => {
+                let handed = self.hand_on(&new);
+                self.answer(reply, handed);
+            }
+            Command::Called(id, end, reply) => {
+                let called = self.finish_call(&id, &end);
+                self.answer(reply, called);
+            }
             Command::Wake => {}
             Command::Turn(_)
             | Command::Sweep(_)

@@ -55,6 +55,12 @@ impl Leaving {
             proof: None,
             taken_back_at: None,
             taken_back_proof: None,
+            told: None,
+            undo_until: match self.how {
+                Erasure::Now => None,
+                Erasure::WithinADay => Some(self.at.ms().saturating_add(RECOVERY_MS)),
+            },
+            words: Some(statement::ERASURE_WORDS),
         }
     }
 }
@@ -89,10 +95,12 @@ impl Batch<'_> {
             None
         });
         let mut undo = UndoForm::new((*leaving.request.as_bytes()).into());
+        let mut told = None;
         if let Some(open) = &open {
             self.erase_index(open, leaving, &mut undo)?;
-            self.erase_messages(open, &mut undo)?;
+            let is_mailed = self.erase_messages(open, &mut undo)?;
             self.erase_ties(open, &mut undo)?;
+            told = Some(self.call_recipients(open, is_mailed, leaving)?);
         }
         self.delete(Keyspace::Keys, id.as_bytes().to_vec());
         self.forgets();
@@ -114,6 +122,11 @@ impl Batch<'_> {
             }
         }
         let mut request = leaving.request_form();
+        request.told = match told {
+            Some(told) => Some(told),
+            // Asked for once more: what is known of the recipients stays, and what waited for the day waits no longer.
+            None => self.hurry_calls(leaving)?,
+        };
         let statement = statement::of_erasure(self.house, &request)?;
         request.proof = Some(self.leaf("erase", statement.as_bytes()));
         let key = House::request_row(&leaving.request);
@@ -184,7 +197,9 @@ impl Batch<'_> {
     }
 
     /// What waits to be sent to the person, and the way from a decision to them.
-    fn erase_messages(&mut self, open: &Open, undo: &mut UndoForm) -> Result<(), VaultError> {
+    /// Whether a mail has gone, or may have.
+    fn erase_messages(&mut self, open: &Open, undo: &mut UndoForm) -> Result<bool, VaultError> {
+        let mut is_mailed = false;
         let store = Arc::clone(&self.store);
         for row in store.scan(Keyspace::Decisions, open.id.as_bytes()) {
             let (key, sealed) = row?;
@@ -195,13 +210,14 @@ impl Batch<'_> {
             let Ok(plain) = open.open_own(self.house, RecordKind::Decision, id, &sealed) else { continue };
             let decision: DecisionForm = format::decode("decisions", &plain)?;
             if let Some(message) = &decision.message {
+                is_mailed |= message.may_have_left();
                 let outbox = House::outbox_row(At::from_ms(message.due_at), message.id.as_slice());
                 self.take_away(Keyspace::Outbox, outbox, undo)?;
                 let way = House::message_row(&MessageId::from_bytes(*message.id));
                 self.take_away(Keyspace::Index, way, undo)?;
             }
         }
-        Ok(())
+        Ok(is_mailed)
     }
 
     /// Nobody who stays is tied to somebody who is gone.

@@ -14,6 +14,7 @@ mod house;
 mod intake;
 mod join;
 mod outbox;
+pub(crate) mod recipient;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
@@ -32,8 +33,9 @@ pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
 use crate::VaultError;
 use crate::house::{House, Ticket};
 use crate::record::{
-    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, ErasedWho, ErasureUndone, FactWrite, Intake,
-    Item, Join, NewDecision, NotBegun, NotUndone, Outcome, Review, Rotation, StaffAct, Swept, UndoneBy,
+    AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, EraseCallEnd, EraseCallId, ErasedWho,
+    ErasureUndone, FactWrite, HandOn, Intake, Item, Join, NewDecision, NotBegun, NotHandedOn, NotUndone, Outcome,
+    Review, Rotation, StaffAct, Swept, UndoneBy,
 };
 use crate::state::Wheel;
 use crate::sync::mpsc::{Receiver, TryRecvError};
@@ -80,6 +82,10 @@ pub(crate) enum Command {
     Rotate(Reply<Rotation>),
     /// A reading for a backup, with the key ring of the same moment.
     Backup(Reply<crate::backup::Source>),
+    /// Something about a person is to be handed to a recipient.
+    HandOn(Box<HandOn>, Reply<Result<String, NotHandedOn>>),
+    /// How a try to tell a recipient ended.
+    Called(EraseCallId, EraseCallEnd, Reply<bool>),
     /// An erasure within its day is taken back: whose, and by whom.
     Undo(Box<ErasedWho>, Box<UndoneBy>, Reply<Result<ErasureUndone, NotUndone>>),
     Close(Reply<()>),

@@ -4,6 +4,7 @@
 //! It sends nothing (`deliver` does).
 
 use super::batch::Batch;
+use super::recipient::note_mailed;
 use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{self, ContactForm, DecisionForm, MessageForm, MessageState, OutboxForm};
@@ -62,7 +63,7 @@ impl Batch<'_> {
         }
         self.delete_outbox(&message);
         if message.state == MessageState::Trying {
-            pressure::count_for_good(&mut open.core, &message.id);
+            count_for_good(open, &message, self.now);
             end(&mut message, MessageState::Failed, Some(UNKNOWN), self.now);
             self.put_message(open, &mut decision, message)?;
             return Ok(Err(NotBegun::Unknown));
@@ -175,7 +176,7 @@ impl Batch<'_> {
         }
         self.delete_outbox(&message);
         match ended {
-            AttemptEnd::Sent | AttemptEnd::Unknown => pressure::count_for_good(&mut open.core, &message.id),
+            AttemptEnd::Sent | AttemptEnd::Unknown => count_for_good(open, &message, self.now),
             AttemptEnd::Later { .. } | AttemptEnd::Failed { .. } | AttemptEnd::Refused(_) => {
                 pressure::forget_attempt(&mut open.core, &message.id);
             }
@@ -220,6 +221,12 @@ fn end(message: &mut MessageForm, state: MessageState, why: Option<&str>, now: A
     message.state = state;
     message.why = why.map(str::to_owned);
     message.ended_at = Some(now.ms());
+}
+
+/// What was sent, or may have been, stays under the cap until it leaves the window, and the relay has it.
+fn count_for_good(open: &mut Open, message: &MessageForm, now: At) {
+    note_mailed(&mut open.core, now);
+    pressure::count_for_good(&mut open.core, &message.id);
 }
 
 /// Nothing was sent and nothing will be: the decision is over, and its run may ask the person's facts and wishes anew.

@@ -77,7 +77,8 @@ impl House {
                 }
                 ErasedWho::Identifier(identifier) => {
                     let row = self.index_row(identifier);
-                    let waiting = self.waiting_person(rows, &id)?;
+                    // Somebody else's damaged record is not what was asked for.
+                    let waiting = self.waiting_person(rows, &id).ok().flatten();
                     waiting.is_some_and(|waiting| waiting.undo.rows.iter().any(|(_, key, _)| **key == row))
                 }
             };
@@ -165,7 +166,14 @@ impl Committer {
         for row in store.scan(Keyspace::House, House::RECOVERIES) {
             let Some(id) = House::recovery_of(&row?.0) else { continue };
             if house.urgent().tombstones.is_taken_back(&id) {
-                waiting.extend(house.waiting_person(&*store, &id)?);
+                let opened = house.waiting_person(&*store, &id).unwrap_or_else(|error| {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "an undo cannot be finished: it does not open"
+                    );
+                    None
+                });
+                waiting.extend(opened);
             }
         }
         if waiting.is_empty() {
@@ -273,6 +281,9 @@ impl Batch<'_> {
         self.staff_act(&act)?;
         let request = RequestId::from_bytes(*undo.request);
         if let Some(mut form) = self.house.request(self, &request)? {
+            // Nobody was told yet: calls wait as long as the erasure can be taken back.
+            self.drop_calls(&request)?;
+            form.told = None;
             form.taken_back_at = Some(self.now.ms());
             let statement = statement::of_undo(self.house, &form)?;
             form.taken_back_proof = Some(self.leaf("undo", statement.as_bytes()));

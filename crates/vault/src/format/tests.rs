@@ -88,6 +88,7 @@ fn trace() -> Trace {
 
 fn core() -> CoreForm {
     CoreForm {
+        given: None,
         tally: None,
         number: 41,
         kind: 1,
@@ -264,7 +265,32 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
         "left": LeftForm = LeftForm { erased_at: 30, restrained: true };
         "request": RequestForm = RequestForm {
             id: [19; 16].into(), kind: "erase".into(), at: 31, unrecoverable_on: 32, proof: Some(proof()),
-            taken_back_at: None, taken_back_proof: None,
+            taken_back_at: None, taken_back_proof: None, told: None, undo_until: None, words: None,
+        };
+        "request_told": RequestForm = RequestForm {
+            id: [22; 16].into(), kind: "erase".into(), at: 45, unrecoverable_on: 46, proof: Some(proof()),
+            taken_back_at: Some(47), taken_back_proof: Some(proof()), undo_until: Some(48), words: Some(1),
+            told: Some(vec![ToldForm {
+                recipient: "crm".into(), state: ToldState::Impossible, why: Some("w".into()), at: 49, n_tries: 50,
+            }]),
+        };
+        "recovery_undo": RecoveryForm = RecoveryForm { until: 51, sealed: vec![23; 9], undo: Some(vec![24; 9].into()) };
+        "undo": UndoForm = UndoForm {
+            rows: vec![(4, vec![25].into(), vec![26].into())],
+            left: vec![UndoLeftForm { key: vec![27].into(), before: Some(vec![28].into()), written: vec![29].into() }],
+            joins: vec![UndoJoinForm {
+                of: [30; 16].into(), at: 52, join: JoinForm { other: [31; 16].into(), proof: 1, at: 53 },
+            }],
+            wishes: vec![Wish::LeaveMeAlone([32; 16].into())],
+            columns: Some(vec![33; 4].into()),
+            request: [34; 16].into(),
+        };
+        "given": GivenForm = GivenForm {
+            recipient: "crm".into(), what: vec!["w".into()], first_at: 54, last_at: 55, n: 56,
+        };
+        "erase_call": EraseCallForm = EraseCallForm {
+            request: [35; 16].into(), recipient: "crm".into(), reference: "ref".into(), asked_at: 57, due_at: 58,
+            n_tries: 59, why: Some("w".into()),
         };
         "recovery": RecoveryForm = RecoveryForm { until: 33, sealed: vec![20; 9], undo: None };
         "rotation": RotationForm = RotationForm {

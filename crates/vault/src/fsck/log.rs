@@ -11,7 +11,23 @@ use crate::house::House;
 use crate::log::{Checkpoint, Hash, Node, Tree, root_of};
 
 /// What an entry of the log can be.
-const KINDS: [&str; 9] = ["consent", "decision", "review", "staff", "source_key", "erase", "join", "wish", "rotate"];
+const KINDS: [&str; 15] = [
+    "consent",
+    "decision",
+    "review",
+    "staff",
+    "source_key",
+    "erase",
+    "undo",
+    "handed_on",
+    "recipient",
+    "join",
+    "wish",
+    "rotate",
+    "alarm",
+    "acknowledge",
+    "breach",
+];
 
 /// Batches between two words about progress.
 const PROGRESS_BATCHES: u64 = 10_000;

@@ -5,8 +5,8 @@ use super::{Check, hex, told};
 use crate::VaultError;
 use crate::engine::Keyspace;
 use crate::format::{
-    self, AlarmForm, HabitForm, HourForm, ItemForm, LeftForm, MessageState, OutboxForm, RecoveryForm, RequestForm,
-    ReviewForm, SaleForm, SourceKeyForm, UseRunForm,
+    self, AlarmForm, EraseCallForm, HabitForm, HourForm, ItemForm, LeftForm, MessageState, OutboxForm, RecoveryForm,
+    RequestForm, ReviewForm, SaleForm, SourceKeyForm, UseRunForm,
 };
 use crate::house::House;
 use crate::key::{DaySecrets, PersonKey};
@@ -283,6 +283,11 @@ impl Check<'_> {
                     self.in_log(Keyspace::House, &record, proof, "undo", content, (at, i64::MAX))?;
                 }
                 if is_its { Ok(()) } else { Err(damaged("is another request")) }
+            }
+            [b'e', b'/', ..] => {
+                let form: EraseCallForm = format::decode("house", &open(self, RecordKind::EraseCall)?)?;
+                let is_its = House::call_row(&RequestId::from_bytes(*form.request), &form.recipient) == key;
+                if is_its { Ok(()) } else { Err(damaged("is the call of another request or recipient")) }
             }
             [b'y', b'/', ..] => {
                 let form: RecoveryForm = format::decode("house", value)?;

@@ -16,6 +16,8 @@ impl House {
     pub(crate) const RECOVERIES: &[u8] = b"y/";
     /// Requests of people who were erased.
     pub(crate) const REQUESTS: &[u8] = b"q/";
+    /// Calls to recipients about people who were erased.
+    pub(crate) const CALLS: &[u8] = b"e/";
     /// The catalogue.
     pub(crate) const ITEMS: &[u8] = b"i/";
     /// Named records.
@@ -118,6 +120,10 @@ impl House {
 
     pub(crate) fn request_row(id: &RequestId) -> Vec<u8> {
         [Self::REQUESTS, id.as_bytes()].concat()
+    }
+
+    pub(crate) fn call_row(request: &RequestId, recipient: &str) -> Vec<u8> {
+        [Self::CALLS, request.as_bytes(), recipient.as_bytes()].concat()
     }
 
     pub(crate) fn recovery_row(id: &ProfileId) -> Vec<u8> {

@@ -118,3 +118,21 @@ fn a_missing_shorter_or_other_file_than_the_store_knows_is_refused() {
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(Tombstones::open(&path, &keys(1)), Err(VaultError::Tombstones)));
 }
+
+#[test]
+fn d10_taken_back_in_its_day_somebody_is_not_erased_and_asked_for_again_they_are() {
+    let (_folder, path) = filled();
+    let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+    assert!(!tombstones.take_back(&person(1), At::from_ms(9)).unwrap(), "what was done at once stands");
+    assert!(!tombstones.take_back(&person(7), At::from_ms(9)).unwrap(), "nobody was erased");
+    assert_eq!(tombstones.epoch(), 3, "and nothing was written");
+    assert!(tombstones.take_back(&person(2), At::from_ms(9)).unwrap());
+    assert!(!tombstones.take_back(&person(2), At::from_ms(9)).unwrap(), "once");
+    let mut tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+    assert_eq!((tombstones.erased(&person(2)), tombstones.epoch()), (None, 4));
+    assert!(tombstones.is_taken_back(&person(2)) && tombstones.first_epoch(&person(2)).is_none());
+    tombstones.add(&person(2), At::from_ms(10), Erasure::WithinADay).unwrap();
+    let tombstones = Tombstones::open(&path, &keys(1)).unwrap();
+    assert_eq!(tombstones.erased(&person(2)), Some((At::from_ms(10), Erasure::WithinADay)));
+    assert_eq!((tombstones.first_epoch(&person(2)), tombstones.is_taken_back(&person(2))), (Some(5), false));
+}

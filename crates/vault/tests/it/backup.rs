@@ -468,3 +468,27 @@ fn history(house: &House, seed: u64) {
         assert!(absent || !taken_back_after || refusal.is_some(), "seed {seed}: {name} took it back");
     }
 }
+
+/// Backed up while an erasure waited, and taken back since: the restored house has the person, with their index and keys.
+#[test]
+fn d10_an_erasure_that_was_taken_back_after_the_backup_is_taken_back_in_what_is_restored() {
+    for engine in ENGINES {
+        let house = House::over(engine);
+        let (ada, bob) = (house.customer("ada", 3, 100), house.customer("bob", 3, 100));
+        backup(&house);
+        erase(&house, ada, Erasure::WithinADay);
+        erase(&house, bob, Erasure::WithinADay);
+        settle(&house);
+        let waiting = backup(&house);
+        let by = vault::UndoneBy::Person;
+        house.vault.undo_erasure(vault::ErasedWho::Profile(ada), by).unwrap().wait().unwrap().unwrap();
+        settle(&house);
+        backup(&house);
+        for (name, batch) in [("newest", None), ("waiting", Some(waiting.batch))] {
+            let (vault, done) = restored(&house, &plan(&house, batch, name));
+            assert_eq!((done.n_people, refusal(&vault, &house, ada)), (1, None), "{engine:?} {name}");
+            assert_eq!(vault.snapshot().find(&user("ada")), Some(ada), "{engine:?} {name}");
+            assert_eq!(refusal(&vault, &house, bob), Some(RefusalReason::NoSuchPerson), "{engine:?} {name}");
+        }
+    }
+}

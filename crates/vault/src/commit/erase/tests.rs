@@ -281,6 +281,11 @@ fn d10_undone_nothing_differs_from_a_house_where_nobody_was_erased() {
         shop.erase(ada, Erasure::WithinADay);
         let gone = devices.iter().filter(|device| !shop.is_there(&shop.vault, **device)).count();
         assert_eq!(gone, 1, "the browser that is hers alone went too");
+        let stays = devices.iter().chain([&bob]).filter(|other| shop.is_there(&shop.vault, **other));
+        for other in stays {
+            let joins = shop.core(&shop.vault, *other).joins;
+            assert!(joins.iter().all(|join| *join.other != *ada.as_bytes()), "{engine:?}: nobody is tied to her");
+        }
         assert!(comparable(&rows(&shop.vault)) != comparable(&before), "control: an erasure changes rows");
         let who = ErasedWho::Identifier(identifier(IdentifierKind::Email, "ada@shop.example"));
         assert_eq!(shop.undo(who).unwrap().person, ada);
