@@ -4,7 +4,7 @@
 //   FAULT_ROOT    the folder (real path)           FAULT_COUNTS  a file of 64 zeros: how often each call was made, see COUNTS
 //   FAULT_OP      write, sync, rename, truncate, open (for writing), unlink
 //   FAULT_AT      the n-th of these calls fails    FAULT_FOR     how many of them fail in a row, 0 = all from then on
-//   FAULT_ERRNO   with this error                  FAULT_FULL    bytes that still fit on the disk
+//   FAULT_ERRNO   with this error                  FAULT_FULL    bytes that still fit on the disk; 64 MiB more once `ballast` is removed
 //   FAULT_SLOW_MS those calls succeed, but take so long           FAULT_LIES    those syncs say yes and keep nothing
 //   FAULT_HOLD    files whose names end so (`,` between) are kept back: whoever opens one to write gets a copy without a name
 #define _GNU_SOURCE
@@ -181,9 +181,17 @@ int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned
   NEXT(renameat2)
   return is_named_below(to_at, to) && fails(RENAME) ? -1 : next(from_at, from, to_at, to, flags);
 }
+// What a full house lets go of is room again.
+static void let_go(const char *path) {
+  size_t len = strlen(path);
+  if (len >= 8 && strcmp(path + len - 8, "/ballast") == 0 && full != UINT64_MAX) __atomic_add_fetch(&full, 64 << 20, __ATOMIC_SEQ_CST);
+}
 int unlink(const char *path) {
   NEXT(unlink)
-  return is_named_below(AT_FDCWD, path) && fails(UNLINK) ? -1 : next(path);
+  if (is_named_below(AT_FDCWD, path) && fails(UNLINK)) return -1;
+  int done = next(path);
+  if (done == 0) let_go(path);
+  return done;
 }
 int unlinkat(int folder, const char *path, int flags) {
   NEXT(unlinkat)

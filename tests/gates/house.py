@@ -70,7 +70,8 @@ class House:
     def __init__(self, promise, engine=None, program=None, within=None):
         self.folder = tempfile.TemporaryDirectory(prefix="fineline-gate-", dir=within)
         self.program = program or PROGRAM
-        self.env = {"FINELINE_ENGINE": engine} if engine else {}
+        # Nobody balances load here, so that a stop need not wait for anybody to notice; how full this machine is is its own affair.
+        self.env = {"FINELINE_STOP_ACCEPT_SECONDS": "0", "FINELINE_DISK_KEPT_PERCENT": "0", **({"FINELINE_ENGINE": engine} if engine else {})}
         self.promise = os.path.join(self.folder.name, "promise.toml")
         self.data = os.path.join(self.folder.name, "data")
         with open(self.promise, "w") as file:

@@ -228,6 +228,10 @@ pub fn whose(source: &Source, anonymous: Option<String>, user: Option<String>) -
     }
 }
 
+/// When an answer was given that was only kept until now; the program puts it beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct SaidAt(pub model::At);
+
 /// Answer of `POST /v1/consent`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,7 @@
 //! The doors on HTTP: wire routes with the statuses of the wire contract, the settings document, `/v1/consent` with
 //! problem documents. Reads no cookie; a caller's origin is echoed only when a browser source names it.
 
-use crate::consent::{ConsentBody, ConsentError, ConsentRecorded, ConsentState, state as consent_state, whose};
+use crate::consent::{ConsentBody, ConsentError, ConsentRecorded, ConsentState, SaidAt, state as consent_state, whose};
 use crate::wire::WireError;
 use crate::wire::body::{BODY_BYTES_MAX, json_text};
 use crate::wire::call::{self, kind_of};
@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use promise::{Source, SourceKind};
 use serde_json::json;
 use std::sync::Arc;
-use vault::VaultError;
+use vault::{Urgency, VaultError};
 
 /// How long a browser may remember a preflight answer, in seconds.
 const PREFLIGHT_S: &str = "86400";
@@ -37,7 +37,7 @@ const USER_ID: &str = "userid";
 )]
 pub struct Api;
 
-/// All routes of this room.
+/// The routes of the wire: their answers wait for the committer and for no disk of their own.
 pub fn routes(state: Arc<State>) -> Router {
     let one = ["t", "p", "i", "g", "a", "s", "track", "page", "identify", "group", "alias", "screen"];
     let many = ["/v1/batch", "/v1/import", "/v1/b", "/v1/batch/{any}", "/v1/import/{any}"];
@@ -52,8 +52,16 @@ pub fn routes(state: Arc<State>) -> Router {
     for path in documents {
         router = router.route(path, get(get_settings));
     }
+    with_origins(router, state)
+}
+
+/// The routes of answers about purposes, which read the store and write the urgent log.
+pub fn consent_routes(state: Arc<State>) -> Router {
+    with_origins(Router::new().route("/v1/consent", post(post_consent).get(get_consent)), state)
+}
+
+fn with_origins(router: Router<Arc<State>>, state: Arc<State>) -> Router {
     router
-        .route("/v1/consent", post(post_consent).get(get_consent))
         .method_not_allowed_fallback(|| async { refused("wire", &WireError::NotFound) })
         .layer(from_fn_with_state(state.clone(), cors))
         .with_state(state)
@@ -66,8 +74,8 @@ pub fn routes(state: Arc<State>) -> Router {
     (status = 200, description = "taken, each event judged and synced; undeclared ones are counted, not stored"),
     (status = 400, description = "not readable, or above a limit: final"),
     (status = 401, description = "no key, or an unknown one: final"),
-    (status = 429, description = "busy; Retry-After says when again"),
-    (status = 503, description = "nothing is taken right now")))]
+    (status = 429, description = "more than your share, or busy; Retry-After says when again"),
+    (status = 503, description = "the disk is full, or the house is sealed; Retry-After says when again")))]
 async fn take_batch(shared: Shared<Arc<State>>, request: Request) -> Response {
     take(shared, request).await
 }
@@ -77,8 +85,8 @@ async fn take_batch(shared: Shared<Arc<State>>, request: Request) -> Response {
     (status = 200, description = "taken, judged and synced; an undeclared event is counted, not stored"),
     (status = 400, description = "not readable, or above a limit: final"),
     (status = 401, description = "no key, or an unknown one: final"),
-    (status = 429, description = "busy; Retry-After says when again"),
-    (status = 503, description = "nothing is taken right now")))]
+    (status = 429, description = "more than your share, or busy; Retry-After says when again"),
+    (status = 503, description = "the disk is full, or the house is sealed; Retry-After says when again")))]
 async fn take_one(shared: Shared<Arc<State>>, request: Request) -> Response {
     take(shared, request).await
 }
@@ -86,6 +94,10 @@ async fn take_one(shared: Shared<Arc<State>>, request: Request) -> Response {
 async fn take(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let answer = async {
+        // A key in the head that is nobody's is known before anything is read.
+        if let Ok(key) = write_key(&parts.headers, None, parts.uri.query()) {
+            source_of(&state, &key, &parts.headers)?;
+        }
         let bytes = bytes_of(&parts.headers, body).await?;
         let json = json_text(&bytes)?;
         let by_path = parts.uri.path().rsplit('/').next().and_then(kind_of);
@@ -147,8 +159,8 @@ fn refused(door: &'static str, error: &WireError) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     count(door, status);
     let mut response = as_json(status, &json!({ "code": error.code(), "message": error.to_string() }));
-    if *error == WireError::Busy {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(WireError::RETRY_AFTER_S));
+    if let Some(seconds) = error.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -188,7 +200,7 @@ fn problem(status: StatusCode, code: &'static str, message: String, line: Option
     let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), code, message, line };
     let mut response = as_json(status, &problem);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS) {
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(WireError::RETRY_AFTER_S));
     }
     response
@@ -215,7 +227,8 @@ impl IntoResponse for ConsentError {
     (status = 400, description = "no free answer: no words, several purposes, ticked beforehand", body = Problem),
     (status = 401, description = "no key, or an unknown one", body = Problem),
     (status = 403, description = "a browser key for a person", body = Problem),
-    (status = 429, description = "busy; Retry-After says when again", body = Problem)))]
+    (status = 429, description = "busy; Retry-After says when again", body = Problem),
+    (status = 503, description = "a yes on a full disk; a no is always taken", body = Problem)))]
 async fn post_consent(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let answer = async {
@@ -225,9 +238,11 @@ async fn post_consent(Shared(state): Shared<Arc<State>>, request: Request) -> Re
         let key = write_key(&parts.headers, body.write_key.clone(), parts.uri.query());
         let source =
             key.and_then(|key| source_of(&state, &key, &parts.headers)).map_err(IntoResponse::into_response)?;
-        let change = body.change(&state.promise, source, state.vault.now()).map_err(IntoResponse::into_response)?;
+        // What waited for the root key was said when it was said.
+        let now = parts.extensions.get::<SaidAt>().map_or_else(|| state.vault.now(), |said| said.0);
+        let change = body.change(&state.promise, source, now).map_err(IntoResponse::into_response)?;
         let vault = |error: VaultError| WireError::from(error).into_response();
-        let answer = state.vault.consent(change.clone()).map_err(vault)?.await.map_err(vault)?;
+        let answer = state.vault.of(Urgency::Person).consent(change.clone()).map_err(vault)?.await.map_err(vault)?;
         Ok::<_, Response>(ConsentRecorded::of(&change, &answer))
     };
     match answer.await {
@@ -258,7 +273,7 @@ async fn get_consent(Shared(state): Shared<Arc<State>>, request: Request) -> Res
     match whose(source, text(ANONYMOUS_ID), text(USER_ID)) {
         Ok(whose) => {
             count("consent", StatusCode::OK);
-            as_json(StatusCode::OK, &consent_state(&state.vault.snapshot(), &state.promise, &whose))
+            as_json(StatusCode::OK, &consent_state(&state.vault.of(Urgency::Person).snapshot(), &state.promise, &whose))
         }
         Err(error) => error.into_response(),
     }

@@ -6,8 +6,8 @@ use crate::minimise::{Gate, Minimised};
 use crate::wire::{Calls, Unfit, WireError};
 use crate::{EVENTS_TOTAL, State};
 use model::SourceName;
-use promise::Source;
-use vault::{Intake, Join, Outcome, OutcomeReason};
+use promise::{Source, SourceKind};
+use vault::{Intake, Join, Outcome, OutcomeReason, Subject, Urgency};
 
 /// An event between gate and vault.
 struct Passing {
@@ -48,6 +48,9 @@ impl State {
                 }
             };
             let (minimised, cut) = gate.minimise(call);
+            if let Minimised::Take(intake) = &minimised {
+                self.within_quota(source, intake)?;
+            }
             let end = match minimised {
                 Minimised::Refuse(reason) => End::Refused(reason),
                 Minimised::Join(join) => End::Joined(join),
@@ -59,7 +62,12 @@ impl State {
             passing.push(Passing { event: call.name.clone(), cut, end });
         }
         // An empty hand-over would wait for a sync of nothing.
-        let outcomes = if intakes.is_empty() { Vec::new() } else { self.vault.take(intakes)?.await? };
+        let vault = self.vault.of(match source.kind {
+            SourceKind::Server => Urgency::Server,
+            SourceKind::Browser => Urgency::Browser,
+            SourceKind::Import => Urgency::Background,
+        });
+        let outcomes = if intakes.is_empty() { Vec::new() } else { vault.take(intakes)?.await? };
         let mut outcomes = outcomes.into_iter();
         for Passing { event, cut, end } in passing {
             let (word, reason, line) = match end {
@@ -79,6 +87,14 @@ impl State {
             self.say(&source.name, event, word, reason, line, cut);
         }
         Ok(())
+    }
+
+    /// Whether one person or browser stays within what one does; else nothing of the request is taken.
+    fn within_quota(&self, source: &Source, intake: &Intake) -> Result<(), WireError> {
+        let Subject::Identifiers { user, anonymous } = &intake.subject else { return Ok(()) };
+        let Some(identifier) = user.as_ref().or(anonymous.as_ref()) else { return Ok(()) };
+        let caller = [source.name.as_str().as_bytes(), &[0], identifier.value.as_bytes()].concat();
+        self.subjects.take(&caller, 1, self.vault.ticks()).map_err(|_| WireError::TooMany)
     }
 
     fn say(

@@ -23,7 +23,7 @@ mod tests;
 pub mod wire;
 
 use live::Live;
-use model::Rng;
+use model::{Buckets, Quota, Rng};
 use promise::{Promise, Source};
 use std::sync::Arc;
 use vault::Vault;
@@ -54,7 +54,12 @@ pub struct State {
     pub rng: Arc<dyn Rng>,
     /// Where this house is reached, without a slash at the end ("http://localhost:4000").
     pub base_url: String,
+    /// What one person or browser may send.
+    pub subjects: Buckets,
 }
+
+/// What one person or browser may send through one source, in events: a long visit, or a till's evening sent at once.
+pub const PER_SUBJECT: Quota = Quota { per_second: 50, burst: 5_000 };
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -5,7 +5,7 @@ use crate::import::Mapping;
 use crate::live::Live;
 use model::chance::Seeded;
 use model::time::ManualClock;
-use model::{At, SourceName};
+use model::{At, Buckets, SourceName};
 use promise::Promise;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -74,7 +74,8 @@ pub(crate) fn house() -> House {
     };
     let (web, shop) = (key("web"), key("shop"));
     let base_url = "http://localhost:4000".to_owned();
-    let state = Arc::new(State { vault, promise, live: Live::default(), rng, base_url });
+    let subjects = Buckets::new(crate::PER_SUBJECT, rng.as_ref());
+    let state = Arc::new(State { vault, promise, live: Live::default(), rng, base_url, subjects });
     House { state, clock, web, shop }
 }
 

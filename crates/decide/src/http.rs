@@ -141,7 +141,11 @@ impl Failure {
 impl From<DecideError> for Failure {
     fn from(error: DecideError) -> Self {
         match error {
-            DecideError::Vault(VaultError::Busy | VaultError::Closed | VaultError::DiskFull) => {
+            DecideError::Vault(VaultError::DiskFull) => {
+                let says = "the disk is full: no decision can be recorded";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", says)
+            }
+            DecideError::Vault(VaultError::Busy | VaultError::Closed) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the house cannot record decisions just now")
             }
             error => {
@@ -187,6 +191,7 @@ impl IntoResponse for Failure {
         (status = 400, description = "Not a request that can be read", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "A browser key on a page that its source does not name", body = Problem),
+        (status = 429, description = "More than your share; Retry-After says when again"),
         (status = 503, description = "The house cannot record decisions just now", body = Problem),
     )
 )]

@@ -1,8 +1,14 @@
-//! The load of `./gate ingest`: a bare echo to compare with, and a closed loop of clients that send orders as fast as they
-//! are answered. It measures what a client sees and knows nothing of the program's inside.
+//! The load of `./gate ingest` and `./gate overload`: a bare echo to compare with, a closed loop of clients that send orders as
+//! fast as they are answered, and an open loop that sends at a constant rate whatever is answered. It measures what a client
+//! sees and knows nothing of the program's inside.
 //!
 //! `load echo` serves until it is killed and prints its port. `load post ADDRESS KEY CLIENTS EVENTS REQUESTS PEOPLE SEED`
 //! sends REQUESTS requests of EVENTS orders each over CLIENTS connections and prints one line of JSON.
+//!
+//! `load open ADDRESS KEY CLIENTS EVENTS RATE SECONDS PEOPLE SEED ACKED` sends RATE requests a second for so long, each from
+//! the moment it was due: one that had to wait for a connection waited. Numbers of acknowledged orders go to the file ACKED,
+//! one a line. `load answers ADDRESS KEY STATUS FIRST COUNT RATE` lets COUNT people, from number FIRST, say STATUS ("given",
+//! "withdrawn"), at that rate.
 #![expect(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
@@ -36,8 +42,123 @@ async fn main() {
             let [clients, events, requests, people, seed] = numbers[..] else { panic!("five numbers") };
             load(address, key, Load { clients, events, requests, people, seed }).await;
         }
-        _ => panic!("load echo | load post ADDRESS KEY CLIENTS EVENTS REQUESTS PEOPLE SEED"),
+        ["open", address, key, numbers @ .., acked] if numbers.len() == 6 => {
+            let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().expect("a number")).collect();
+            let [clients, events, rate, seconds, people, seed] = numbers[..] else { panic!("six numbers") };
+            let load = Load { clients, events, requests: rate * seconds, people, seed };
+            let path = if events == 1 { "/v1/track" } else { "/v1/batch" };
+            let answers = open_loop(address, key, path, load, rate, move |number| body(load, number)).await;
+            let of = |number: u64| (number * events..(number + 1) * events).map(|event| format!("{event}\n"));
+            let kept: String =
+                answers.iter().filter(|answer| answer.status == 200).flat_map(|one| of(one.number)).collect();
+            std::fs::write(acked, kept).expect("the file of what was acknowledged");
+            tell(&answers);
+        }
+        ["answers", address, key, status, numbers @ ..] if numbers.len() == 3 => {
+            let numbers: Vec<u64> = numbers.iter().map(|number| number.parse().expect("a number")).collect();
+            let [first, count, rate] = numbers[..] else { panic!("three numbers") };
+            let load = Load { clients: 16, events: 1, requests: count, people: 0, seed: 0 };
+            let status = (*status).to_owned();
+            let said = move |number: u64| {
+                format!(
+                    "{{\"userId\":\"u{}\",\"purpose\":\"offers\",\"status\":\"{status}\",\"words\":\"May we?\",\"language\":\"en\",\
+                     \"noticeVersion\":1}}",
+                    first + number
+                )
+            };
+            tell(&open_loop(address, key, "/v1/consent", load, rate, said).await);
+        }
+        _ => panic!("load echo | load post … | load open … | load answers …: see the top of its source"),
     }
+}
+
+/// What became of one request of the open loop.
+struct Answered {
+    number: u64,
+    status: u16,
+    /// The answer said when to come again.
+    says_when: bool,
+    /// Since it was due.
+    took: Duration,
+}
+
+/// Sends each request when it is due, over so many connections; a connection that was cut is opened again.
+async fn open_loop(
+    address: &str,
+    key: &str,
+    path: &'static str,
+    load: Load,
+    rate: u64,
+    body: impl Fn(u64) -> String + Clone + Send + 'static,
+) -> Vec<Answered> {
+    let (login, began) = (base64::engine::general_purpose::STANDARD.encode(format!("{key}:")), Instant::now());
+    let mut running = Vec::new();
+    for client in 0..load.clients {
+        let (address, login, body) = (address.to_owned(), login.clone(), body.clone());
+        running.push(tokio::spawn(async move {
+            let mut answers = Vec::new();
+            let (mut stream, mut answer) = (None, vec![0; HEAD_BYTES_MAX]);
+            for number in (client..load.requests).step_by(usize::try_from(load.clients).unwrap()) {
+                let due = began + Duration::from_secs_f64(number as f64 / rate as f64);
+                tokio::time::sleep_until(due.into()).await;
+                let body = body(number);
+                let request = format!(
+                    "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {login}\r\ncontent-type: application/json\r\n\
+                     content-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let asked = async {
+                    if stream.is_none() {
+                        let fresh = TcpStream::connect(&address).await?;
+                        fresh.set_nodelay(true)?;
+                        stream = Some(fresh);
+                    }
+                    let stream = stream.as_mut().expect("a connection");
+                    stream.write_all(request.as_bytes()).await?;
+                    read_answer(stream, &mut answer).await
+                };
+                let (status, says_when) = match asked.await {
+                    Ok(head) => (head[9..12].parse().unwrap_or(0), head.contains("\r\nretry-after: ")),
+                    Err(_) => {
+                        stream = None;
+                        (0, false)
+                    }
+                };
+                answers.push(Answered { number, status, says_when, took: due.elapsed() });
+                if status == 0 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            answers
+        }));
+    }
+    let mut answers = Vec::new();
+    for one in running {
+        answers.extend(one.await.unwrap());
+    }
+    answers
+}
+
+/// One line of JSON about an open loop.
+fn tell(answers: &[Answered]) {
+    let of = |status: u16| answers.iter().filter(move |answer| answer.status == status);
+    let mut took: Vec<Duration> = of(200).map(|answer| answer.took).collect();
+    took.sort_unstable();
+    let at = |share: f64| match took.len() {
+        0 => 0.0,
+        n => took[((n - 1) as f64 * share) as usize].as_secs_f64() * 1e3,
+    };
+    let n_told = of(429).chain(of(503)).filter(|answer| answer.says_when).count();
+    let (accepted, slow_down, unavailable, cut) = (took.len(), of(429).count(), of(503).count(), of(0).count());
+    println!(
+        "{{\"requests\":{},\"accepted\":{accepted},\"slow_down\":{slow_down},\"unavailable\":{unavailable},\"told_when\":{n_told},\"cut\":{cut},\
+         \"other\":{},\"p50_ms\":{:.3},\"p99_ms\":{:.3},\"max_ms\":{:.3}}}",
+        answers.len(),
+        answers.len() - accepted - slow_down - unavailable - cut,
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 }
 
 /// What any server of this stack must do for such a body: read it and give it back.
@@ -113,10 +234,18 @@ async fn send(address: &str, key: &str, load: Load, client: u64) -> (Vec<Duratio
 
 /// Reads one answer to its end; whether it was 200.
 async fn answered(stream: &mut TcpStream, answer: &mut [u8]) -> bool {
+    read_answer(stream, answer).await.expect("the server hung up").starts_with("http/1.1 200")
+}
+
+/// Reads one answer to its end; its head, in small letters.
+async fn read_answer(stream: &mut TcpStream, answer: &mut [u8]) -> std::io::Result<String> {
+    let hung_up = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
     let mut n = 0;
     let head = loop {
-        let read = stream.read(&mut answer[n..]).await.unwrap();
-        assert!(read > 0, "the server hung up");
+        let read = stream.read(&mut answer[n..]).await?;
+        if read == 0 {
+            return Err(hung_up());
+        }
         n += read;
         if let Some(at) = answer[..n].windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;
@@ -127,11 +256,13 @@ async fn answered(stream: &mut TcpStream, answer: &mut [u8]) -> bool {
     let mut left = (head + length.trim().parse::<usize>().unwrap()).saturating_sub(n);
     while left > 0 {
         let want = left.min(answer.len());
-        let read = stream.read(&mut answer[..want]).await.unwrap();
-        assert!(read > 0, "the server hung up");
+        let read = stream.read(&mut answer[..want]).await?;
+        if read == 0 {
+            return Err(hung_up());
+        }
         left -= read;
     }
-    text.starts_with("http/1.1 200")
+    Ok(text)
 }
 
 /// Orders as a shop sends them: one with two lines, of somebody among the people, each with an id of its own.

@@ -11,6 +11,7 @@ use deliver::egress::webhook::Reach;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use vault::EngineKind;
 
 /// Largest `fineline.toml`, in bytes.
@@ -84,6 +85,21 @@ pub const KEYS: &[Key] = &[
         "the time of the night, in UTC, at which the keys are rotated when a deleted key waits for it, and every six days",
     ),
     key("connections_max", "2000", "connections served at the same time"),
+    key(
+        "queue_wait_ms_max",
+        "200",
+        "milliseconds that the oldest event in the queue may wait; beyond that new ones are answered with 429 and Retry-After",
+    ),
+    key(
+        "disk_kept_percent",
+        "2",
+        "free part of the disk, in percent, below which only opt-outs and erasures are taken; 0 = only its very end counts",
+    ),
+    key(
+        "stop_accept_seconds",
+        "5",
+        "seconds for which connections are still taken after SIGTERM, with readiness off: so that a load balancer notices first",
+    ),
 ];
 
 /// Where a value came from.
@@ -227,6 +243,9 @@ impl Settings {
         self.logs_json()?;
         self.number("queue_max")?;
         self.number("connections_max")?;
+        self.number("queue_wait_ms_max")?;
+        self.disk_kept_percent()?;
+        self.stop_accept()?;
         self.rotate_at()?;
         Ok(())
     }
@@ -422,6 +441,31 @@ impl Settings {
     #[must_use]
     pub fn connections_max(&self) -> usize {
         self.number("connections_max").unwrap_or(2_000)
+    }
+
+    /// How long the oldest event in the queue may wait before new ones are turned away.
+    #[must_use]
+    pub fn queue_wait_max(&self) -> Duration {
+        Duration::from_millis(self.number("queue_wait_ms_max").unwrap_or(200) as u64)
+    }
+
+    /// Free part of the disk, in hundredths, below which only opt-outs and erasures are taken.
+    ///
+    /// # Errors
+    /// Not a whole number from 0 to 100.
+    pub fn disk_kept_percent(&self) -> anyhow::Result<u8> {
+        let percent = self.text("disk_kept_percent").parse().ok().filter(|percent| *percent <= 100);
+        percent.ok_or_else(|| self.wrong("disk_kept_percent", "a whole number from 0 to 100"))
+    }
+
+    /// For how long connections are still taken after SIGTERM.
+    ///
+    /// # Errors
+    /// Not a whole number of seconds up to a minute.
+    pub fn stop_accept(&self) -> anyhow::Result<Duration> {
+        let seconds = self.text("stop_accept_seconds").parse().ok().filter(|seconds| *seconds <= 60);
+        let seconds = seconds.ok_or_else(|| self.wrong("stop_accept_seconds", "a whole number from 0 to 60"))?;
+        Ok(Duration::from_secs(seconds))
     }
 
     /// What `serve` needs beyond each value being well formed: a public listener needs a name and a TLS proxy.

@@ -1,56 +1,46 @@
-//! One router out of the rooms' routes, with the limits that hold for all of them, and the program's own routes: alive,
-//! ready, metrics, API description, and for the operator a backup, the search of its own memory and the rotation of keys. The only
-//! file of the program, beside the demonstration's pages, that names axum.
+//! One router out of the rooms' routes, with the limits that hold for all of them ([`admitted`], [`aside`], [`guarded`]), and the
+//! program's own routes: alive, ready, metrics, API description, and for the operator a backup, the search of its own memory and
+//! the rotation of keys. The only file of the program, beside the demonstration's pages, that names axum.
 //!
 //! Requests are traced by route template, never by path: a path could hold a token.
 
+use crate::admission::{Admission, Admitted, Ask, Shed};
 use crate::clock::Stopwatch;
+use crate::listener::Peer;
+use crate::readiness::{NotReady, Readiness};
 use crate::telemetry;
-use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use collect::consent::{ConsentError, OneOrMore, SaidAt};
 use hyper::body::Frame;
 use metrics_exporter_prometheus::PrometheusHandle;
+use model::{Buckets, Clock};
+use promise::Promise;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use vault::census::MemoryNeedle;
-use vault::{Pass, Pending, Rotation, Vault};
+use vault::{Pass, Pending, Rotation, SEALED_BODY_BYTES_MAX, SealedAct, SealedHouse, Urgency, Vault, VaultError};
 
 /// Longest time for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Largest body of any route; rooms set smaller ones.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
-
-/// Whether the house may be sent work.
-#[derive(Debug, Default)]
-pub struct Readiness(AtomicBool);
-
-impl Readiness {
-    /// Says yes or no from now on.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::SeqCst);
-    }
-
-    /// What was said last.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// What the program's own routes need.
 #[derive(Clone)]
@@ -73,9 +63,9 @@ pub fn own_routes(ready: Arc<Readiness>, metrics: PrometheusHandle, openapi: Str
 }
 
 async fn readyz(State(own): State<Own>) -> Response {
-    match own.ready.is_ready() {
-        true => "ready\n".into_response(),
-        false => problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "starting, stopping or broken: see the log"),
+    match own.ready.why_not() {
+        None => "ready\n".into_response(),
+        Some(why) => busy(problem(StatusCode::SERVICE_UNAVAILABLE, why.as_str(), why.says()), READY_AFTER_SECONDS),
     }
 }
 
@@ -322,10 +312,317 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The limits and watches that stand around every route.
+// ── who is let in, and where the work is done ─────────────────────────────────────────────────────────────────────────
+
+/// When to ask again for readiness, in seconds.
+const READY_AFTER_SECONDS: u64 = 5;
+
+/// What a route is for, by its path: the reserved room that it has under load. Health is nobody's affair here.
+fn urgency(path: &str) -> Option<Urgency> {
+    let wire = ["/v1/batch", "/v1/import", "/v1/b", "/v1/m", "/beacon/", "/pixel/", "/v1/projects", "/projects/"];
+    match path {
+        "/livez" | "/readyz" | "/metrics" | "/openapi.json" => None,
+        "/v1/decide" => Some(Urgency::Decision),
+        _ if wire.iter().any(|prefix| path.starts_with(prefix)) => Some(Urgency::Browser),
+        _ if is_one_event(path) => Some(Urgency::Browser),
+        // Everything else is somebody's own: answers, pages, links of messages, receipts, the log.
+        _ => Some(Urgency::Person),
+    }
+}
+
+fn is_one_event(path: &str) -> bool {
+    let one = ["t", "p", "i", "g", "a", "s", "track", "page", "identify", "group", "alias", "screen"];
+    path.strip_prefix("/v1/").is_some_and(|name| one.contains(&name))
+}
+
+/// Lets requests in one by one, before their bodies are read: see [`Admission`].
+pub fn admitted(routes: Router, admission: Arc<Admission>) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(admission, admit))
+}
+
+async fn admit(State(admission): State<Arc<Admission>>, request: Request, next: Next) -> Response {
+    let Some(urgency) = urgency(request.uri().path()).filter(|_| request.method() != Method::OPTIONS) else {
+        return next.run(request).await;
+    };
+    let asked = {
+        let headers = request.headers();
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let key = collect::wire::key::write_key(headers, None, request.uri().query()).ok();
+        let urgency = if urgency == Urgency::Browser { admission.urgency_of(key.as_deref()) } else { urgency };
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let address = admission.address(peer, text(HeaderName::from_static("x-forwarded-for")));
+        let n_bytes = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let n_bytes = if request.method() == Method::GET { Some(0) } else { n_bytes };
+        admission.ask(&Ask { urgency, key: key.as_deref(), address, n_bytes }).map_err(|shed| (shed, urgency))
+    };
+    match asked {
+        Ok(held) => kept(next.run(request).await, held),
+        Err((shed, urgency)) => turned_away(&admission, &request, shed, urgency),
+    }
+}
+
+/// The room is held until the answer is there: what is sent after it is small.
+fn kept(response: Response, held: Admitted) -> Response {
+    drop(held);
+    response
+}
+
+fn turned_away(admission: &Admission, request: &Request, shed: Shed, urgency: Urgency) -> Response {
+    metrics::counter!("fineline_program_shed_total", "urgency" => urgency.as_str(), "reason" => shed.as_str())
+        .increment(1);
+    let (status, code, says) = match (shed, urgency) {
+        (Shed::Quota(_), _) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "slow_down",
+            "more than your share: come again after the seconds in Retry-After",
+        ),
+        // Clients of the wire know no other word for it.
+        (Shed::Overload(_), Urgency::Server | Urgency::Browser | Urgency::Background) => {
+            (StatusCode::TOO_MANY_REQUESTS, "busy", "too busy right now; try again after the seconds in Retry-After")
+        }
+        (Shed::Overload(_), _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "busy", "too busy right now; try again after the seconds in Retry-After")
+        }
+    };
+    let mut response = busy(problem(status, code, says), shed.retry_after());
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(origin) = request.headers().get(header::ORIGIN)
+        && admission.is_a_page_of_ours(origin.as_bytes())
+    {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    }
+    response
+}
+
+/// With the time after which to come again.
+fn busy(mut response: Response, seconds: u64) -> Response {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// Does the work of these routes on threads that may wait for a disk, so many at a time: those that serve never do. More wait
+/// for their turn.
+pub fn aside(routes: Router, turns: usize) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(Arc::new(Semaphore::new(turns)), on_another_thread))
+}
+
+async fn on_another_thread(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    // Read here: a slow client holds up no thread.
+    let Ok(bytes) = to_bytes(body, BODY_BYTES_MAX).await else {
+        return problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the body has more than 1 MiB, or did not come to its end",
+        );
+    };
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let Ok(_turn) = turns.acquire_owned().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let runtime = Handle::current();
+    match tokio::task::spawn_blocking(move || runtime.block_on(next.run(request))).await {
+        Ok(response) => response,
+        // Told once, by whoever stands around all routes.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the program is being stopped"),
+        },
+    }
+}
+
+// ── while the root key is away ────────────────────────────────────────────────────────────────────────────────────────
+
+/// When to come again while the house is sealed, in seconds.
+const SEALED_AFTER_SECONDS: u64 = 30;
+
+/// What a sealed house works with.
+pub struct SealedDoors {
+    /// Where opt-outs go.
+    pub house: SealedHouse,
+    /// Whose pages may read an answer.
+    pub promise: Arc<Promise>,
+    /// When something was said.
+    pub clock: Arc<dyn Clock>,
+    /// What one address may ask for.
+    pub addresses: Buckets,
+    /// Says that it is sealed.
+    pub ready: Arc<Readiness>,
+}
+
+impl std::fmt::Debug for SealedDoors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SealedDoors({:?})", self.house)
+    }
+}
+
+/// The doors of a house whose root key is away: a no, in every way that needs nobody to be signed in, is taken and kept; for
+/// everything else nobody is at home.
+pub fn sealed_routes(doors: Arc<SealedDoors>) -> Router {
+    Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/v1/consent", post(keep_no).options(sealed_preflight))
+        .route("/m/{token}/{act}", post(keep_reduction))
+        .layer(DefaultBodyLimit::max(SEALED_BODY_BYTES_MAX))
+        .fallback(async || is_sealed())
+        .method_not_allowed_fallback(async || is_sealed())
+        .with_state(doors)
+}
+
+fn is_sealed() -> Response {
+    let why = NotReady::Sealed;
+    busy(problem(StatusCode::SERVICE_UNAVAILABLE, why.as_str(), why.says()), SEALED_AFTER_SECONDS)
+}
+
+async fn keep_no(State(doors): State<Arc<SealedDoors>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let answer = async {
+        let bytes = to_bytes(body, SEALED_BODY_BYTES_MAX).await.map_err(|_| too_large())?;
+        let text = collect::wire::body::json_text(&bytes).map_err(IntoResponse::into_response)?;
+        let said = collect::consent::ConsentBody::read(&text).map_err(IntoResponse::into_response)?;
+        let (status, purpose) = match (said.status.as_deref(), &said.purpose) {
+            (Some(status @ ("refused" | "withdrawn")), Some(OneOrMore::One(purpose))) => {
+                (status.to_owned(), purpose.clone())
+            }
+            // A yes needs somebody who can judge it.
+            _ => return Err(is_sealed()),
+        };
+        let key = collect::wire::key::write_key(&parts.headers, said.write_key.clone(), parts.uri.query());
+        let key = key.map_err(IntoResponse::into_response)?;
+        if let Some(refusal) = doors.never_heard(&text) {
+            return Err(refusal);
+        }
+        doors.keep(&parts, Some(key), text.as_bytes().to_vec()).await?;
+        let kept = serde_json::json!({ "recorded": true, "status": status, "purpose": purpose, "sealed": true, "receipt": null });
+        Ok::<_, Response>(Json(kept).into_response())
+    };
+    let response = answer.await.unwrap_or_else(|response| response);
+    doors.with_origin(response, &parts.headers)
+}
+
+/// Unsubscribe, stop, less, not this: behind the link of a message.
+async fn keep_reduction(
+    State(doors): State<Arc<SealedDoors>>,
+    Path((_, act)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    if !["unsubscribe", "stop", "less", "not-this"].contains(&act.as_str()) {
+        return is_sealed();
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, SEALED_BODY_BYTES_MAX).await else { return too_large() };
+    match doors.keep(&parts, None, bytes.to_vec()).await {
+        Ok(()) => "Noted. Nothing is sent to you before this is obeyed.\n".into_response(),
+        Err(response) => response,
+    }
+}
+
+fn too_large() -> Response {
+    problem(StatusCode::BAD_REQUEST, "too_large", "the body has more than 16 KiB, or did not come to its end")
+}
+
+async fn sealed_preflight(State(doors): State<Arc<SealedDoors>>, request: Request) -> Response {
+    let mut response = StatusCode::OK.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    if let Some(asked) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    doors.with_origin(response, request.headers())
+}
+
+impl SealedDoors {
+    /// Why what is said would not be taken, whoever's key it has: what never could be heard is told now.
+    fn never_heard(&self, text: &str) -> Option<Response> {
+        let mut refusal = None;
+        for source in self.promise.sources.values() {
+            let said = collect::consent::ConsentBody::read(text);
+            match said.and_then(|said| said.change(&self.promise, source, self.clock.now())) {
+                Ok(_) => return None,
+                // That a browser may not speak for a person says least.
+                Err(error) if refusal.is_none() || refusal == Some(ConsentError::NotYours) => refusal = Some(error),
+                Err(_) => {}
+            }
+        }
+        Some(refusal.map_or_else(is_sealed, IntoResponse::into_response))
+    }
+
+    /// On the disk before this returns.
+    async fn keep(self: &Arc<Self>, parts: &Parts, key: Option<String>, body: Vec<u8>) -> Result<(), Response> {
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.0).filter(|peer| !peer.is_loopback());
+        if let Some(peer) = peer {
+            let wait = self.addresses.take(&crate::admission::network(peer), 1, self.clock.ticks());
+            let slow = || problem(StatusCode::TOO_MANY_REQUESTS, "slow_down", "more than your share: come again later");
+            wait.map_err(|wait| busy(slow(), wait.as_secs().saturating_add(1)))?;
+        }
+        let text = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let act = SealedAct {
+            at: self.clock.now(),
+            path: parts.uri.path().to_owned(),
+            key,
+            origin: text(header::ORIGIN),
+            content_type: text(header::CONTENT_TYPE),
+            body,
+        };
+        let doors = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || doors.house.take(&act)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(VaultError::TooLarge { .. })) => Err(too_large()),
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an opt-out could not be kept");
+                Err(is_sealed())
+            }
+            Err(_) => Err(is_sealed()),
+        }
+    }
+
+    fn with_origin(&self, mut response: Response, asked: &HeaderMap) -> Response {
+        let headers = response.headers_mut();
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(origin) = asked.get(header::ORIGIN)
+            && crate::admission::is_a_page_of(&self.promise, origin.as_bytes())
+        {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        }
+        response
+    }
+}
+
+/// Lets the doors hear what was said while the root key was away; what they answered. It is judged like everything they hear.
+pub async fn heard(routes: &Router, act: SealedAct) -> StatusCode {
+    use base64::Engine;
+    let basic = |key: String| base64::engine::general_purpose::STANDARD.encode(format!("{key}:"));
+    let mut request = Request::builder().method(Method::POST).uri(act.path).extension(SaidAt(act.at));
+    if let Some(key) = act.key {
+        request = request.header(header::AUTHORIZATION, format!("Basic {}", basic(key)));
+    }
+    for (name, value) in [(header::ORIGIN, act.origin), (header::CONTENT_TYPE, act.content_type)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    let Ok(request) = request.body(Body::from(act.body)) else { return StatusCode::BAD_REQUEST };
+    match routes.clone().oneshot(request).await {
+        Ok(response) => response.status(),
+        Err(never) => match never {},
+    }
+}
+
+/// The limits and watches that stand around every route, and an answer where there is none.
 pub fn guarded(routes: Router) -> Router {
+    watched_over(
+        routes.fallback(async || problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")),
+    )
+}
+
+/// The limits and watches alone.
+pub fn watched_over(routes: Router) -> Router {
     routes
-        .fallback(async || problem(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_MAX))
         .layer(CatchPanicLayer::custom(panicked))
@@ -366,7 +663,6 @@ fn problem(status: StatusCode, code: &str, message: &str) -> Response {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
-    use tower::ServiceExt;
 
     async fn ask(router: &Router, path: &str) -> (StatusCode, String) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
@@ -379,6 +675,7 @@ mod tests {
     #[tokio::test]
     async fn the_programs_own_routes_answer_and_readiness_turns() {
         let ready = Arc::new(Readiness::default());
+        ready.set(NotReady::Starting, true);
         let metrics = crate::telemetry::metrics().unwrap();
         let promise = Arc::new(promise::parse("shop.toml", promise::fixture::SHOP).unwrap());
         let rng = Arc::new(crate::chance::SystemChance::default());
@@ -387,8 +684,9 @@ mod tests {
         vault.put_house_record("a", Some(vec![1])).unwrap().wait().unwrap();
         let router = guarded(own_routes(ready.clone(), metrics, "{\"openapi\":\"3.1.0\"}".into(), vault));
         assert_eq!(ask(&router, "/livez").await.0, StatusCode::OK);
-        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
-        ready.set(true);
+        let (status, says) = ask(&router, "/readyz").await;
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && says.contains("\"code\":\"starting\""), "{says}");
+        ready.set(NotReady::Starting, false);
         assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
         assert!(ask(&router, "/openapi.json").await.1.contains("3.1.0"));
         let metrics = ask(&router, "/metrics").await.1;

@@ -9,9 +9,11 @@
 //! To add one more command: a variant in [`cli::Command`], a file in [`command`] with its `Args` and `run`, a line in
 //! `docs/reference/cli.md` (a test says so).
 
+pub mod admission;
 pub mod chance;
 pub mod cli;
 pub mod clock;
+pub mod clock_step;
 pub mod command;
 pub mod config;
 pub mod demo;
@@ -24,6 +26,7 @@ pub mod loopback;
 pub mod mail;
 pub mod promised;
 pub mod pump;
+pub mod readiness;
 pub mod reference;
 pub mod root;
 pub mod rotation;

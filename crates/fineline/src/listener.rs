@@ -13,11 +13,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
 /// How long a client may take to send its headers.
 const HEADERS_MAX: Duration = Duration::from_secs(10);
-/// How long requests under way may go on after the program was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long requests under way may go on after the listener was closed.
+pub const GRACE: Duration = Duration::from_secs(25);
 /// How long to wait after the system refused a connection (out of files), so as not to spin.
 const REST: Duration = Duration::from_millis(100);
 
@@ -30,17 +31,21 @@ pub async fn bind(at: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(at).await
 }
 
-/// A listener, and whom it lets in.
-#[derive(Debug)]
+/// From where a connection comes, on each of its requests. Never kept, never logged.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// A listener, and whom it lets in. Clones listen on the same socket: one that stops accepting refuses nobody.
+#[derive(Debug, Clone)]
 pub struct Door {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     /// The only addresses that may connect; empty = all.
     only: Vec<IpAddr>,
 }
 
 impl From<TcpListener> for Door {
     fn from(listener: TcpListener) -> Self {
-        Self { listener, only: Vec::new() }
+        Self { listener: Arc::new(listener), only: Vec::new() }
     }
 }
 
@@ -48,7 +53,21 @@ impl Door {
     /// A listener in the open: only these proxies may connect, because past them everything goes in the clear.
     #[must_use]
     pub fn behind(listener: TcpListener, proxies: Vec<IpAddr>) -> Self {
-        Self { listener, only: proxies }
+        Self { listener: Arc::new(listener), only: proxies }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Whose connections are let in; empty = everybody's.
+    #[must_use]
+    pub fn proxies(&self) -> &[IpAddr] {
+        &self.only
     }
 
     fn lets_in(&self, peer: IpAddr) -> bool {
@@ -76,11 +95,15 @@ where
             Some(_) = connections.join_next() => continue,
             accepted = accept(&door, &room) => accepted,
         };
-        let Some((stream, permit)) = accepted else { continue };
+        let Some((stream, peer, permit)) = accepted else { continue };
+        let service = service.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // How a connection ends is the other side's affair: resets and half-sent requests are everyday.
@@ -99,7 +122,7 @@ where
 async fn accept(
     door: &Door,
     room: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(tokio::net::TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.ok()?;
     match door.listener.accept().await {
         // Who it was is nobody's business; that it happens is the operator's.
@@ -107,10 +130,10 @@ async fn accept(
             tracing::debug!("a connection from an address that is not among the `trusted_proxies` was closed");
             None
         }
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Answers are small: without this they wait for the other side's acknowledgement.
             let _ = stream.set_nodelay(true);
-            Some((stream, permit))
+            Some((stream, peer.ip(), permit))
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be taken");

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 /// Pause after a step that found nothing to do.
 const IDLE: Duration = Duration::from_millis(200);
+/// How often to look whether a step has ended, while stopping.
+const LOOK: Duration = Duration::from_millis(5);
 /// Shortest and longest rest after a failure.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Failures in a row after which the house says that it is not ready.
@@ -111,13 +113,27 @@ impl Pump {
         self.broken.clone()
     }
 
-    /// Lets every job finish its step, then ends them.
-    pub fn stop(self) {
+    /// No new steps from now on; those under way go on.
+    pub fn brake(&self) {
         self.brake.pull();
+    }
+
+    /// Lets every job finish its step, then ends them. Whether all of them ended in time: a step that waits for another machine
+    /// is left behind, and ends with the process.
+    pub fn stop(self, within: Duration) -> bool {
+        self.brake.pull();
+        let watch = Stopwatch::start();
         for thread in self.threads {
+            while !thread.is_finished() {
+                if watch.elapsed() >= within {
+                    return false;
+                }
+                std::thread::sleep(LOOK);
+            }
             // Its panic was told already.
             let _ = thread.join();
         }
+        true
     }
 }
 
@@ -196,7 +212,7 @@ mod tests {
         .unwrap();
         assert_eq!(told.iter().take(5).collect::<Vec<_>>(), [4, 3, 2, 1, 0]);
         assert!(pump.is_well());
-        pump.stop();
+        assert!(pump.stop(Duration::from_secs(60)));
         assert!(told.try_recv().is_err());
     }
 
@@ -207,7 +223,22 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(broken.wait_for(|broken| *broken)).unwrap();
         assert!(!pump.is_well());
-        pump.stop();
+        assert!(pump.stop(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_step_that_does_not_end_is_left_behind() {
+        let (began, begins) = mpsc::channel();
+        let (go, goes) = mpsc::channel::<()>();
+        let pump = Pump::start(vec![job("slow", move || {
+            began.send(())?;
+            let _ = goes.recv();
+            Ok(Did::Nothing)
+        })])
+        .unwrap();
+        begins.recv().unwrap();
+        assert!(!pump.stop(Duration::ZERO));
+        drop(go);
     }
 
     #[test]

@@ -50,6 +50,18 @@ pub const METRICS: &[(&str, &str)] = &[
         "fineline_vault_removal_days_left",
         "days until something deleted or expired could still lie on the disk past its promised removal; below 0 it may; absent before the first rotation",
     ),
+    (
+        "fineline_program_shed_total",
+        "requests turned away before they were read, by urgency and reason: quota, overload",
+    ),
+    (
+        "fineline_program_sealed_acts_total",
+        "opt-outs taken while the root key was away, by outcome at the next opening: obeyed, refused, kept, unreadable",
+    ),
+    (
+        "fineline_vault_queue_wait_seconds",
+        "how long the oldest command in the committer's queue has waited, people's own acts left out; above 0.2 events are turned away",
+    ),
     ("fineline_vault_batches_total", "batches written and synced by the committer"),
     (
         "fineline_vault_alarms_open",
@@ -202,6 +214,7 @@ pub fn note_vault(vault: &Vault) {
     }
     let waited = rotation.forgotten_at.map_or(0, seconds);
     metrics::gauge!("fineline_vault_deleted_key_age_seconds").set(waited);
+    metrics::gauge!("fineline_vault_queue_wait_seconds").set(vault.oldest_wait().as_secs_f64());
     note_pulse(&vault.pulse(), now);
     metrics::counter!("fineline_vault_batches_total").absolute(vault.n_batches());
     metrics::gauge!("fineline_vault_alarms_open").set(u32::try_from(vault.n_alarms_open()).unwrap_or(u32::MAX));

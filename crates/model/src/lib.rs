@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`id`] and [`name`] (what things are called) → [`time`] and [`chance`] (clock and randomness, passed
 //! in, never taken) → [`money`] and [`value`] (what can be said) → [`event`] (what a source sends) → [`fact`] (what the
-//! vault holds) → [`consent`] (what a person said).
+//! vault holds) → [`consent`] (what a person said) → [`quota`] (how much one caller may ask for).
 //!
 //! To add one more kind of value: a variant in [`value::Value`], its kind in [`value::Kind`], then follow the compiler.
 
@@ -16,6 +16,7 @@ pub mod fact;
 pub mod id;
 pub mod money;
 pub mod name;
+pub mod quota;
 pub mod time;
 pub mod value;
 
@@ -32,5 +33,6 @@ pub use name::{
     CampaignName, EventName, FieldName, OfferName, PurposeName, RecipientName, SegmentName, SourceName, StaffName,
     TraitName,
 };
+pub use quota::{Buckets, Quota};
 pub use time::{At, Clock, DAY_MS, Day};
 pub use value::{Kind, RankedItem, Value};

@@ -5,6 +5,7 @@
 //! files, which the engine opens itself.
 
 use crate::VaultError;
+use model::Rng;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -130,6 +131,26 @@ impl Disk {
         file.sync_all().map_err(|source| file_error("syncing", from, source))?;
         fs::rename(from, to).map_err(|source| file_error("replacing", to, source))?;
         Self::sync_parent(to)
+    }
+
+    /// Makes a file of so many bytes that the disk really gives, over whatever lies there. What stands in it means nothing.
+    pub(crate) fn reserve(path: &Path, n_bytes: u64, rng: &dyn Rng) -> Result<(), VaultError> {
+        let mut file = Self::begin(path)?;
+        let given = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, n_bytes);
+        match given.map_err(std::io::Error::from) {
+            // A file system that cannot promise room is written to, with what it cannot press together.
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                let mut left = n_bytes;
+                while left > 0 {
+                    let piece = rng.bytes::<4_096>();
+                    let piece = piece.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&piece);
+                    file.write_all(piece).map_err(|source| file_error("writing", path, source))?;
+                    left = left.saturating_sub(piece.len() as u64);
+                }
+            }
+            given => given.map_err(|source| file_error("writing", path, source))?,
+        }
+        file.sync_all().map_err(|source| file_error("syncing", path, source))
     }
 
     fn fill(mut file: File, path: &Path, bytes: &[u8]) -> Result<(), VaultError> {

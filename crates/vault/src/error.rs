@@ -139,6 +139,12 @@ pub enum VaultError {
         /// The file.
         path: PathBuf,
     },
+    /// The house cannot take opt-outs without its root key.
+    #[error("{path} is missing or is not what was written: start once with the root key, which makes it anew")]
+    NotSealable {
+        /// The file of the public key.
+        path: PathBuf,
+    },
     /// A restore of this folder was not finished.
     #[error("{path} is a half-finished restore: remove the folder and run `fineline restore` again")]
     HalfRestored {

@@ -2,7 +2,8 @@
 //! right one, made before anything is written.
 //!
 //! `house` (format, id, root check value, how a passphrase becomes the root key, what a program must know) · `lock` · `keys/ring` · `tombstones` ·
-//! `narrowings` · `urgent.log` · `head` · `store/` · `backed-up` (the last backup) · `pass` (while it is served)
+//! `narrowings` · `urgent.log` · `sealed.key` · `sealed.log` · `head` · `store/` · `tables.seen` · `backed-up` (the last backup) · `ballast` and `pass`
+//! (while it is served)
 //!
 //! Deliberately not: what stands in those files. One process holds a folder at a time.
 
@@ -10,6 +11,7 @@ use crate::disk::{Disk, file_error};
 use crate::failpoint::{Step, around};
 use crate::key::{Ring, Root, RootSource, Stretch};
 use crate::narrowing::Narrowings;
+use crate::sealed::Sealed;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::{VaultError, upgrade};
@@ -33,6 +35,10 @@ const NEEDS: &str = "needs ";
 
 const TITLE: &str = "fineline data folder";
 
+/// What an interrupted making of a house can have left behind.
+const LEFTOVERS: [&str; 7] =
+    ["keys/ring", "tombstones", "narrowings", "urgent.log", "sealed.key", "sealed.log", "head"];
+
 /// A data folder that this process holds.
 pub(crate) struct Folder {
     path: PathBuf,
@@ -43,7 +49,7 @@ pub(crate) struct Folder {
 
 /// The lock on a data folder. It is let go by name: a child that another thread is just starting holds a copy of every open
 /// file until it has become its own program, and a lock that is only closed lives on in that copy.
-struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -71,7 +77,7 @@ impl Folder {
         let house = HouseId::from_bytes(rng.bytes());
         let check = root.check_value(&house);
         // Whatever an interrupted attempt left behind belongs to no house.
-        for left in ["keys/ring", "tombstones", "narrowings", "urgent.log", "head"].map(|name| path.join(name)) {
+        for left in LEFTOVERS.map(|name| path.join(name)) {
             match std::fs::remove_file(&left) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(file_error("removing", &left, error));
@@ -85,7 +91,8 @@ impl Folder {
         around(Step::MakeFiles, || {
             Tombstones::create(&folder.tombstones())?;
             Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
-            UrgentLog::create(&folder.urgent_log())
+            UrgentLog::create(&folder.urgent_log())?;
+            Sealed::open(&folder, &ring.house_keys()?).map(|_| ())
         })?;
         // The house file is the last: a folder without it is not a house.
         around(Step::MakeHouse, || Disk::create(&house_file, folder.file.to_text().as_bytes()))?;
@@ -161,6 +168,22 @@ impl Folder {
     /// The urgent log.
     pub(crate) fn urgent_log(&self) -> PathBuf {
         self.path.join("urgent.log")
+    }
+
+    /// To which key opt-outs are sealed while the root key is away.
+    pub(crate) fn sealed_key(&self) -> PathBuf {
+        self.path.join("sealed.key")
+    }
+
+    /// What was said meanwhile.
+    pub(crate) fn sealed_log(&self) -> PathBuf {
+        self.path.join("sealed.log")
+    }
+
+    /// Holds a folder whose root key is away: its `house` file and its lock.
+    pub(crate) fn hold(path: &Path) -> Result<(HouseFile, Lock), VaultError> {
+        let file = read_house_file(path)?;
+        Ok((file, lock(path)?))
     }
 
     /// How far the chain was seen to reach.

@@ -112,6 +112,11 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
         Narrowings::in_memory(&keys)
     });
     let log = urgent_log(&mut teller, &folder);
+    if folder.sealed_log().exists()
+        && let Err(error) = UrgentLog::open(&folder.sealed_log())
+    {
+        teller.found("sealed.log", "the file", told(&error));
+    }
     let days = DaySecrets::load_whole(&*store, &ring, &folder.house(), &mut |key| {
         teller.found(Keyspace::Keys.name(), hex(key), "a day secret does not open");
     })?;
@@ -126,6 +131,7 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
         ring,
         days,
         log,
+        sealed: None,
         tombstones,
         narrowings,
         head: None,

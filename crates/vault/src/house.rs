@@ -23,7 +23,9 @@ use crate::order::Order;
 use crate::person::{self, Open, Rows, StoredEvent};
 use crate::pulse::Waits;
 use crate::retention::{self, CORE};
+use crate::room::Room;
 use crate::seal::{self, Nonces, Place, RecordKind};
+use crate::sealed::Sealed;
 use crate::state::{Generation, Reach};
 use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use crate::tally::Marker;
@@ -58,6 +60,8 @@ pub(crate) struct House {
     pub marker: Marker,
     published: RwLock<Arc<Generation>>,
     urgent: Mutex<Urgent>,
+    /// What was said while the root key was away; `None` in memory.
+    sealed: Mutex<Option<Sealed>>,
     narrowings: Mutex<Narrowings>,
     /// Erased, their rows not yet gone.
     leaving: Mutex<BTreeMap<ProfileId, Leaving>>,
@@ -81,6 +85,8 @@ pub(crate) struct House {
     pub unwritten: Unwritten,
     /// What artefacts are used to reading; the committer's own.
     habit: Mutex<Habit>,
+    /// What is left of the disk.
+    pub room: Room,
     alarms: Mutex<BTreeMap<AlarmId, AlarmForm>>,
     /// Held until the last reader has gone.
     folder: Option<Folder>,
@@ -131,6 +137,7 @@ pub(crate) struct Parts {
     pub ring: Ring,
     pub days: DaySecrets,
     pub log: Option<UrgentLog>,
+    pub sealed: Option<Sealed>,
     pub tombstones: Tombstones,
     pub narrowings: Narrowings,
     pub head: Option<Head>,
@@ -160,6 +167,7 @@ impl House {
             nonces,
             published: RwLock::new(Arc::new(parts.generation)),
             urgent: Mutex::new(Urgent { log: parts.log, tombstones: parts.tombstones, waiting: Vec::new(), next: 1 }),
+            sealed: Mutex::new(parts.sealed),
             narrowings: Mutex::new(parts.narrowings),
             leaving: Mutex::default(),
             order: Arc::default(),
@@ -171,6 +179,7 @@ impl House {
             watch: parts.watch,
             rotation: Mutex::default(),
             failpoints: Failpoints::default(),
+            room: Room::new(parts.folder.as_ref().map(Folder::path)),
             folder: parts.folder,
             times: Times::default(),
             waits: Waits::default(),
@@ -289,6 +298,11 @@ impl House {
         lock(&self.urgent)
     }
 
+    /// What was said while the root key was away. Held by nobody together with another lock.
+    pub(crate) fn sealed(&self) -> MutexGuard<'_, Option<Sealed>> {
+        lock(&self.sealed)
+    }
+
     /// What people took back. Held by the committer alone, and by nobody while it holds another lock.
     pub(crate) fn narrowings(&self) -> MutexGuard<'_, Narrowings> {
         lock(&self.narrowings)
@@ -304,8 +318,9 @@ impl House {
             Some(log) => {
                 let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
                 let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
+                let entry = [person.as_bytes().as_slice(), &sealed].concat();
                 let began = self.ticks();
-                let appended = log.append(&[person.as_bytes().as_slice(), &sealed].concat());
+                let appended = self.room.with_reserve(|| log.append(&entry));
                 let seq = appended.inspect_err(|error| self.close_after(error))?;
                 self.times.urgent.add(self.ticks().saturating_sub(began));
                 seq

@@ -65,7 +65,9 @@ pub mod record;
 mod replay;
 mod retention;
 mod review;
+mod room;
 mod seal;
+mod sealed;
 mod segment;
 mod set;
 pub mod snapshot;
@@ -87,6 +89,7 @@ mod wish;
 pub mod witness;
 
 pub use alarm::{Alarm, AlarmKind};
+pub use commit::queue::Urgency;
 pub use commit::times::Stage;
 pub use erasure::{CALLS_WITHIN_DAYS, RELAY_RECORD};
 pub use error::VaultError;
@@ -98,6 +101,8 @@ pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use pulse::{Pulse, REMOVED_WITHIN_DAYS};
 pub use record::*;
 pub use retention::{ROTATED_WITHIN_DAYS, WHY_DAYS};
+pub use room::{DISK_KEPT_PERCENT, DiskRoom, DiskState};
+pub use sealed::{SEALED_BODY_BYTES_MAX, SealedAct, SealedHouse};
 pub use set::PermitSet;
 pub use snapshot::Snapshot;
 pub use state_hash::StateHash;
@@ -106,6 +111,7 @@ pub use totals::ImportTotals;
 #[cfg(test)]
 extern crate self as vault;
 
+use commit::queue::Queue;
 use commit::{Command, KeyChange};
 use engine::Keyspace;
 use house::House;
@@ -114,7 +120,6 @@ use open::send;
 use promise::{Promise, Refusal};
 use std::path::PathBuf;
 use std::sync::Arc;
-use sync::mpsc::SyncSender;
 use sync::thread::{self, JoinHandle};
 use sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -155,6 +160,8 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Vault {
     inner: Arc<Inner>,
+    /// How urgent what it asks for is.
+    urgency: Urgency,
 }
 
 impl std::fmt::Debug for Vault {
@@ -165,7 +172,7 @@ impl std::fmt::Debug for Vault {
 
 struct Inner {
     house: Arc<House>,
-    queue: SyncSender<Command>,
+    queue: Queue,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -173,7 +180,7 @@ impl Drop for Inner {
     /// The last handle waits until everything that was taken is on the disk.
     fn drop(&mut self) {
         let (reply, _) = oneshot::channel();
-        let _ = self.queue.send(Command::Close(reply));
+        let _ = self.queue.close(Command::Close(reply));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
@@ -283,6 +290,49 @@ impl Vault {
         Ok(vault)
     }
 
+    /// A handle of the same house whose commands have another urgency: each door and each job has its own. A handle that was
+    /// just opened asks like a company's server.
+    #[must_use]
+    pub fn of(&self, urgency: Urgency) -> Self {
+        Self { inner: Arc::clone(&self.inner), urgency }
+    }
+
+    /// Events and decisions that waited longer than this are answered with [`VaultError::Busy`] instead of being done. Without
+    /// it they wait as long as it takes.
+    pub fn waits_at_most(&self, wait: std::time::Duration) {
+        self.inner.queue.waits_at_most(wait);
+    }
+
+    /// How long the oldest command below the class of people has waited: the sign of overload. Zero under a clock that does
+    /// not tick.
+    #[must_use]
+    pub fn oldest_wait(&self) -> std::time::Duration {
+        self.inner.queue.oldest()
+    }
+
+    /// Looks at the disk under the data folder: lets the ballast go when less than `kept_percent` of it is free, and puts it
+    /// back, and takes everything again, once there is room. For a thread that may wait for a slow disk; ask every second
+    /// or so. Without it the end of the disk is noticed when a write meets it.
+    ///
+    /// # Errors
+    /// [`VaultError::File`] when the disk cannot be looked at, or the ballast cannot be made although there is room.
+    pub fn mind_disk(&self, kept_percent: u8) -> Result<DiskState, VaultError> {
+        let house = &self.inner.house;
+        let state = house.room.look(kept_percent, house.rng())?;
+        if state.room < DiskRoom::Full {
+            house.engine.note_files()?;
+        }
+        // What waited for room is tried again.
+        self.wake();
+        Ok(state)
+    }
+
+    /// Whether only opt-outs and erasures are taken, because the disk is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.inner.house.room.is_full()
+    }
+
     /// Which house this is.
     #[must_use]
     pub fn house(&self) -> HouseId {
@@ -293,7 +343,9 @@ impl Vault {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let house = &self.inner.house;
-        if house.generation().state.day < house.now().day()
+        // Whoever says no does not wait for everybody's new day: see `Snapshot::is_of_today`.
+        if self.urgency > Urgency::Person
+            && house.generation().state.day < house.now().day()
             && let Ok(turned) = send(self, Command::Turn)
         {
             let _ = turned.wait();
@@ -439,6 +491,22 @@ impl Vault {
     }
 
     // ── rights ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// What people said while the root key was away, by number, oldest first; an error for one that does not open. Whoever opens
+    /// the house lets the doors hear it before they hear anybody else, and then says so ([`Vault::sealed_done`]).
+    #[must_use]
+    pub fn sealed_acts(&self) -> Vec<(u64, Result<SealedAct, VaultError>)> {
+        let house = &self.inner.house;
+        house.sealed().as_ref().map(|sealed| sealed.acts(&house.id)).unwrap_or_default()
+    }
+
+    /// These were heard: they leave the file, overwritten where they lay.
+    ///
+    /// # Errors
+    /// [`VaultError::File`].
+    pub fn sealed_done(&self, numbers: &[u64]) -> Result<(), VaultError> {
+        self.inner.house.sealed().as_mut().map_or(Ok(()), |sealed| sealed.done(numbers))
+    }
 
     /// Erases a person: tombstone, invisible at once, acknowledged from the urgent log; rows, edges, columns, bitmaps and
     /// queue follow in the same call of the committer.
@@ -637,7 +705,13 @@ impl Vault {
 
     /// Tells the committer that something urgent waits; when its queue is full it will find it anyway.
     fn wake(&self) {
-        let _ = self.inner.queue.try_send(Command::Wake);
+        self.inner.queue.wake();
+    }
+
+    /// Time since some fixed moment on the household's clock, never going back: for measuring, and for quotas.
+    #[must_use]
+    pub fn ticks(&self) -> std::time::Duration {
+        self.inner.house.ticks()
     }
 
     /// The present instant of the household's clock.

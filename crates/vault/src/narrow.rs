@@ -163,7 +163,7 @@ impl House {
             // Each goes with its own tombstone: an error between two of them leaves nobody half gone.
             let mut go = |person: ProfileId| {
                 let began = self.ticks();
-                let added = urgent.tombstones.add(&person, now, how);
+                let added = self.room.with_reserve(|| urgent.tombstones.add(&person, now, how));
                 let (at, how) = added.inspect_err(|error| self.close_after(error))?;
                 self.times.urgent.add(self.ticks().saturating_sub(began));
                 let leaving = Leaving::new(person, how, at, urgent.tombstones.request(&person, at));

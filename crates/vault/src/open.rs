@@ -4,6 +4,7 @@
 
 use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
+use crate::commit::queue::{NotTaken, queue};
 use crate::commit::undo::cut_short;
 use crate::commit::{Command, Committer, Rotations, Values, in_memory, load_rotation};
 use crate::engine::{Engine, EngineSnapshot, Keyspace};
@@ -16,14 +17,14 @@ use crate::narrowing::Narrowings;
 use crate::person::Open;
 use crate::record::{Review, StaffAct};
 use crate::seal::RecordKind;
+use crate::sealed::Sealed;
 use crate::state::{Generation, Person, State, Wheel};
-use crate::sync::mpsc::{TrySendError, sync_channel};
 use crate::sync::{Mutex, thread};
 use crate::tally::HouseTally;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::witness::Watch;
-use crate::{EngineKind, Household, Inner, Options, Vault, VaultError, engine};
+use crate::{EngineKind, Household, Inner, Options, Urgency, Vault, VaultError, engine};
 use model::{At, Day, HouseId, ProfileId};
 use promise::ReviewRole;
 use std::path::Path;
@@ -78,6 +79,7 @@ impl Vault {
             ring,
             days,
             log: None,
+            sealed: None,
             tombstones,
             narrowings,
             head: None,
@@ -116,16 +118,17 @@ impl Vault {
         load_house(&house)?;
         load_rotation(&house, chain.number() > 0)?;
         let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
-        let mut committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations };
+        let mut committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations, turning: None };
         committer.finish_undos(&cut_short())?;
         load_people(&house, &mut committer.wheel)?;
         house.replay()?;
         committer.settle()?;
         refold(&mut committer)?;
-        let (queue, commands) = sync_channel(queue_max.max(1));
+        let (queue, commands) = queue(queue_max, Arc::clone(&house.household.clock));
         #[expect(clippy::disallowed_methods, reason = "the one writer has a thread of its own")]
         let thread = thread::spawn(move || committer.run(&commands));
-        Ok(Self { inner: Arc::new(Inner { house, queue, thread: Mutex::new(Some(thread)) }) })
+        let inner = Inner { house, queue, thread: Mutex::new(Some(thread)) };
+        Ok(Self { inner: Arc::new(inner), urgency: Urgency::Server })
     }
 }
 
@@ -145,6 +148,7 @@ pub(crate) fn parts(
     tombstones.check(&*store)?;
     let narrowings = Narrowings::open(&folder.narrowings(), &keys, &*store)?;
     let log = UrgentLog::open(&folder.urgent_log())?;
+    let sealed = Sealed::open(&folder, &keys)?;
     let days = DaySecrets::load(&*store, &ring, &folder.house())?;
     let parts = Parts {
         id: folder.house(),
@@ -155,6 +159,7 @@ pub(crate) fn parts(
         ring,
         days,
         log: Some(log),
+        sealed: Some(sealed),
         tombstones,
         narrowings,
         head: Some(head),
@@ -277,7 +282,7 @@ fn no_core_dumps() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// Sends a command; a full queue is [`VaultError::Busy`] at once.
+/// Sends a command; a full queue is [`VaultError::Busy`] at once, a full disk [`VaultError::DiskFull`].
 pub(crate) fn send<T>(
     vault: &Vault,
     command: impl FnOnce(crate::commit::Reply<T>) -> Command,
@@ -286,13 +291,21 @@ pub(crate) fn send<T>(
         return Err(VaultError::Closed);
     }
     let (reply, answer) = tokio::sync::oneshot::channel();
-    let house = &vault.inner.house;
+    let (house, command) = (&vault.inner.house, command(reply));
+    if house.room.is_full() && !command.is_owed() {
+        return Err(VaultError::DiskFull);
+    }
     // Before it can be served: who is served has been counted.
     house.waits.begin(house.ticks());
-    let sent = vault.inner.queue.try_send(command(reply));
-    sent.inspect_err(|_| house.waits.take_back()).map_err(|error| match error {
-        TrySendError::Full(_) => VaultError::Busy,
-        TrySendError::Disconnected(_) => VaultError::Closed,
+    // Dates that have passed are everybody's, and the last command waits for nobody's room.
+    let urgency = if matches!(command, Command::Turn(_)) { Urgency::Person } else { vault.urgency };
+    let taken = match command {
+        Command::Close(_) => vault.inner.queue.close(command),
+        command => vault.inner.queue.try_send(urgency, command),
+    };
+    taken.inspect_err(|_| house.waits.take_back()).map_err(|error| match error {
+        NotTaken::Full => VaultError::Busy,
+        NotTaken::Over => VaultError::Closed,
     })?;
     Ok(crate::Pending(answer))
 }

@@ -6,7 +6,7 @@
 //! is long because every way to read about a person stands in one place.
 
 use crate::VaultError;
-use crate::commit::Command;
+use crate::commit::Values;
 use crate::engine::Keyspace;
 use crate::format::{self, DecisionForm, FactForm, UseForm, UseRunForm};
 use crate::house::House;
@@ -214,8 +214,10 @@ impl Permit<'_> {
     /// The refusal.
     pub fn is_member(&self, segment: &SegmentName) -> Result<bool, Refusal> {
         let at = segment_at(self.snapshot, self.artefact, segment)?;
-        let bitmap = self.snapshot.generation.state.segment(at);
-        let is_member = bitmap.is_some_and(|members| members.contains(self.person.number));
+        let is_member = match self.snapshot.is_of_today() {
+            true => self.snapshot.segment(at).is_some_and(|members| members.contains(self.person.number)),
+            false => self.values_of_today().is_some_and(|(_, members, _)| members.get(at) == Some(&true)),
+        };
         self.reads.borrow_mut().segments.push((segment.clone(), is_member));
         self.notes(&segment_word(segment));
         Ok(is_member)
@@ -538,15 +540,23 @@ impl Permit<'_> {
         }
     }
 
+    /// This person's trait values and memberships, worked out anew: the columns are still those of another day.
+    fn values_of_today(&self) -> Option<Values> {
+        let (house, store) = (&self.snapshot.house, self.snapshot.store());
+        self.with_open(|open| house.values(open, store, self.now().day()).map(Some))
+    }
+
     /// A trait's value from the columns, as a fact that expires with its earliest input.
     fn trait_fact(&self, plan: &TraitPlan) -> Option<Fact> {
         let projection = &self.snapshot.house.household.projection;
-        let state = &self.snapshot.generation.state;
         let column = projection.columns().iter().position(|column| column.name == plan.name)?;
-        let value = state.value(column, self.person.number)?;
+        let value = match self.snapshot.is_of_today() {
+            true => self.snapshot.value(column, self.person.number)?,
+            false => self.values_of_today()?.0.get(column).copied().flatten()?,
+        };
         let promise = self.promise();
         let event = promise.events.get(plan.is.event())?;
-        let today = state.day;
+        let today = self.snapshot.columns_day();
         let inputs = self.with_open(|open| {
             let core = open.core.clone();
             let record = open.class(&self.snapshot.house, self.snapshot.store(), event.retention.id())?;
@@ -726,7 +736,7 @@ impl Drop for Permit<'_> {
         let Noted { asked, read } = self.noted.take();
         if !asked.is_empty() && slot.leave(self.person.id, self.artefact.id, self.snapshot.now(), asked, read) {
             // When the queue is full the committer finds it anyway.
-            let _ = self.snapshot.queue.try_send(Command::Wake);
+            self.snapshot.queue.wake();
         }
     }
 }

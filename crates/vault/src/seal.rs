@@ -45,7 +45,8 @@ static TO_DECOMPRESS: LazyLock<zstd::dict::DecoderDictionary<'static>> =
 /// Sizes that show on the disk; above the last, multiples of it.
 const BUCKETS: [usize; 6] = [32, 64, 128, 256, 512, 1_024];
 
-/// What kind of record; a number of its own for ever (10, 11 and 14 were given and never used).
+/// What kind of record; a number of its own for ever (10, 11 and 14 were given and never used; 21 is
+/// what is said while the root key is away, which has an envelope of its own: `sealed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
@@ -248,7 +249,7 @@ thread_local! {
     static WITHOUT_DICTIONARY: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-fn pack(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn pack(plain: &[u8]) -> Vec<u8> {
     // Codec and end marker; what lands in the same bucket either way is left as it is.
     let as_it_is = bucket(plain.len() + 2);
     let compressed = (as_it_is > BUCKETS[0]).then(|| compress(plain)).flatten();
@@ -269,7 +270,7 @@ fn pack(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-fn unpack(content: &[u8]) -> Result<Vec<u8>, VaultError> {
+pub(crate) fn unpack(content: &[u8]) -> Result<Vec<u8>, VaultError> {
     let end = content.iter().rposition(|byte| *byte != 0).ok_or(VaultError::Seal)?;
     let (codec, rest) = content.get(..end).and_then(<[u8]>::split_first).ok_or(VaultError::Seal)?;
     match *codec {

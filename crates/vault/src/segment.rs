@@ -17,7 +17,7 @@ pub(crate) fn count(snapshot: &Snapshot, segment: &SegmentName) -> Result<Segmen
     let segments = snapshot.house.household.projection.segments();
     let at = segments.iter().position(|known| known == segment).ok_or(unknown)?;
     let state = &snapshot.generation.state;
-    let members = state.segment(at).cloned().unwrap_or_default();
+    let members = snapshot.segment(at).cloned().unwrap_or_default();
     let counted = plan.counted_for.as_ref().unwrap_or(&plan.purpose);
     let matching: RoaringBitmap = members & state.in_force(counted, snapshot.now());
     let tellable: RoaringBitmap = &matching & state.in_force(&plan.purpose, snapshot.now());

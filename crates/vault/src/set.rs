@@ -3,7 +3,6 @@
 //!
 //! It names nobody below the smallest group, and what was read, and of whom, is left to be written down when the set goes.
 
-use crate::commit::Command;
 use crate::permit::{EVENTS_MAX, Permit, segment_at, segment_word};
 use crate::snapshot::Snapshot;
 use crate::state::Person;
@@ -85,7 +84,7 @@ impl<'s> PermitSet<'s> {
         // What was read before is of more people, and not of members of this segment.
         self.leave();
         self.within.push(segment_word(segment));
-        match self.snapshot.generation.state.segment(at) {
+        match self.snapshot.segment(at) {
             Some(members) => self.people &= members,
             None => self.people.clear(),
         }
@@ -132,7 +131,6 @@ impl<'s> PermitSet<'s> {
         let columns = self.snapshot.house.household.projection.columns();
         let at = columns.iter().position(|column| column.name == *name);
         let at = at.ok_or_else(|| no(RefusalReason::UnknownArtefact))?;
-        let state = &self.snapshot.generation.state;
         let is_guarded = promise.events.get(declared.is.event()).is_none_or(|event| event.class >= Class::Sensitive);
         let may_read = |person: &Person| {
             if is_guarded || person.wishes.standing.told_version == 0 {
@@ -147,7 +145,7 @@ impl<'s> PermitSet<'s> {
         };
         let mut read = RoaringBitmap::new();
         let value = |person: &Arc<Person>| {
-            let value = may_read(person).then(|| state.value(at, person.number)).flatten();
+            let value = may_read(person).then(|| self.snapshot.value(at, person.number)).flatten();
             if value.is_some() {
                 read.insert(person.number);
             }
@@ -211,7 +209,7 @@ impl<'s> PermitSet<'s> {
             fields: fields.into_iter().filter(|(_, people)| !people.is_empty()).collect(),
         };
         if !(asked.is_empty() && run.people.is_empty()) && slot.leave_run(run, asked) {
-            let _ = self.snapshot.queue.try_send(Command::Wake);
+            self.snapshot.queue.wake();
         }
     }
 

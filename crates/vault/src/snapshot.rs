@@ -4,7 +4,7 @@
 
 use crate::VaultError;
 use crate::alarm::Alarm;
-use crate::commit::Command;
+use crate::commit::queue::Queue;
 use crate::engine::{EngineSnapshot, Keyspace};
 use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, SaleForm};
 use crate::house::House;
@@ -19,9 +19,8 @@ use crate::seal::RecordKind;
 use crate::set::PermitSet;
 use crate::state::Generation;
 use crate::statement;
-use crate::sync::mpsc::SyncSender;
 use crate::unwritten::{SetUse, Slot};
-use model::{AlarmId, ArtefactId, At, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
+use model::{AlarmId, ArtefactId, At, Day, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
 use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +30,10 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub(crate) house: Arc<House>,
     pub(crate) generation: Arc<Generation>,
-    pub(crate) queue: SyncSender<Command>,
+    pub(crate) queue: Queue,
     now: At,
+    /// Its trait values and segments are those of today. Not so for a moment after midnight, for whoever does not wait.
+    is_of_today: bool,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -42,13 +43,34 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(house: Arc<House>, queue: SyncSender<Command>) -> Self {
+    pub(crate) fn new(house: Arc<House>, queue: Queue) -> Self {
         let (now, generation) = (house.now(), house.generation());
-        Self { house, generation, queue, now }
+        let is_of_today = generation.state.day >= now.day();
+        Self { house, generation, queue, now, is_of_today }
     }
 
     pub(crate) fn store(&self) -> &dyn EngineSnapshot {
         &*self.generation.store
+    }
+
+    /// A trait value out of the columns. Values of another day are no values: missing means no.
+    pub(crate) fn value(&self, column: usize, number: u32) -> Option<i64> {
+        self.generation.state.value(column, number).filter(|_| self.is_of_today)
+    }
+
+    /// The members of a segment; nobody as long as they are those of another day.
+    pub(crate) fn segment(&self, at: usize) -> Option<&RoaringBitmap> {
+        self.generation.state.segment(at).filter(|_| self.is_of_today)
+    }
+
+    /// The day that trait values are as of.
+    pub(crate) fn columns_day(&self) -> Day {
+        if self.is_of_today { self.generation.state.day } else { self.now.day() }
+    }
+
+    /// Whether trait values and segments are those of today. When they are not, a person's own are worked out one by one.
+    pub(crate) const fn is_of_today(&self) -> bool {
+        self.is_of_today
     }
 
     /// When it was opened; every judgement in it uses this instant.
@@ -116,7 +138,7 @@ impl Snapshot {
             fields,
         };
         if slot.leave_run(run, BTreeSet::new()) {
-            let _ = self.queue.try_send(Command::Wake);
+            self.queue.wake();
         }
     }
 

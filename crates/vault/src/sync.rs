@@ -7,12 +7,12 @@
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, mpsc},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
 };
 
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, mpsc},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
 };

@@ -46,6 +46,7 @@ impl UrgentLog {
     /// Opens a log. A torn last entry (never acknowledged) is cut off at the next append; anything else that cannot be
     /// read is damage.
     pub(crate) fn open(path: &Path) -> Result<Self, VaultError> {
+        let damaged = |what: &str| damaged(path, what);
         let bytes = Disk::read(path)?.ok_or_else(|| damaged("the file is missing"))?;
         let first = bytes.strip_prefix(MAGIC).and_then(<[u8]>::first_chunk).ok_or_else(|| damaged("it has no head"))?;
         let first = u64::from_be_bytes(*first);
@@ -91,15 +92,26 @@ impl UrgentLog {
     /// that an entry that cannot be written does not keep the others on the disk.
     pub(crate) fn drained(&mut self, numbers: &[u64]) -> Result<(), VaultError> {
         self.waiting.retain(|(each, _)| !numbers.contains(each));
+        let is_grown = self.n_bytes > REWRITE_ABOVE_BYTES && !numbers.is_empty();
+        match self.n_bytes > FILE_HEAD_BYTES as u64 && (self.waiting.is_empty() || is_grown) {
+            true => self.write_anew(),
+            false => Ok(()),
+        }
+    }
+
+    /// The same, and they leave the file at once: for entries that the store does not know again.
+    pub(crate) fn remove(&mut self, numbers: &[u64]) -> Result<(), VaultError> {
+        self.waiting.retain(|(each, _)| !numbers.contains(each));
+        self.write_anew()
+    }
+
+    fn write_anew(&mut self) -> Result<(), VaultError> {
         let first = self.waiting.first().map_or(self.next, |(number, _)| *number);
         let mut bytes = file_head(first);
-        let is_grown = self.n_bytes > REWRITE_ABOVE_BYTES && !numbers.is_empty();
-        if self.n_bytes > FILE_HEAD_BYTES as u64 && (self.waiting.is_empty() || is_grown) {
-            self.waiting.iter().for_each(|(number, sealed)| bytes.extend(framed(*number, sealed)));
-            around(Step::UrgentRewrite, || Disk::replace_and_wipe(&self.path, &bytes))?;
-            self.file = Disk::open_to_append(&self.path)?;
-            self.n_bytes = bytes.len() as u64;
-        }
+        self.waiting.iter().for_each(|(number, sealed)| bytes.extend(framed(*number, sealed)));
+        around(Step::UrgentRewrite, || Disk::replace_and_wipe(&self.path, &bytes))?;
+        self.file = Disk::open_to_append(&self.path)?;
+        self.n_bytes = bytes.len() as u64;
         Ok(())
     }
 }
@@ -144,8 +156,9 @@ fn later_entry(bytes: &[u8], next: u64) -> bool {
     bytes.first() == Some(&0) && head(bytes).is_some_and(|(_, number)| number > next)
 }
 
-fn damaged(what: &str) -> VaultError {
-    VaultError::Damaged { keyspace: "urgent.log", what: what.to_owned() }
+fn damaged(path: &Path, what: &str) -> VaultError {
+    let is_sealed = path.file_name().is_some_and(|name| name == "sealed.log");
+    VaultError::Damaged { keyspace: if is_sealed { "sealed.log" } else { "urgent.log" }, what: what.to_owned() }
 }
 
 #[cfg(test)]

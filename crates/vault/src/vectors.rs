@@ -75,7 +75,7 @@ type Check = fn(&Value);
 type Write = fn() -> Value;
 
 /// File, how it is opened, how it was written.
-const VECTORS: [(&str, Check, Write); 15] = [
+const VECTORS: [(&str, Check, Write); 16] = [
     ("envelope-1.json", check_envelope, write_envelope),
     ("envelope-2.json", check_envelope, write_envelope),
     ("derivation-1.json", check_derivation, write_derivation),
@@ -91,6 +91,7 @@ const VECTORS: [(&str, Check, Write); 15] = [
     ("backup-1.json", check_backup, write_backup),
     ("narrowings-1.json", check_narrowings, write_narrowings),
     ("house-passphrase-1.json", check_house_file, write_house_file),
+    ("sealed-1.json", check_sealed, write_sealed),
 ];
 
 #[test]
@@ -114,6 +115,7 @@ fn every_published_vector_opens() {
         "backup",
         "narrowings",
         "house",
+        "sealed",
     ];
     for file in files.filter(|file| ours.iter().any(|name| file.starts_with(&format!("{name}-")))) {
         assert!(VECTORS.iter().any(|(name, ..)| *name == file), "{file} is opened by no test");
@@ -259,6 +261,40 @@ fn in_file<T>(content: &[u8], read: impl FnOnce(&Path) -> T) -> T {
     let path = folder.path().join("file");
     Disk::create(&path, content).unwrap();
     read(&path)
+}
+
+/// A sealed opt-out: the key pair that its house derives, the entry, and what it says.
+fn write_sealed() -> Value {
+    let (ring_root, folder) = (write_ring(), tempfile::tempdir().unwrap());
+    let ring =
+        Ring::from_file(&bytes(&ring_root["file"]), &root(ring_root["root"].as_str().unwrap()), &HOUSE, None).unwrap();
+    let (data, keys) = (folder.path().join("data"), ring.house_keys().unwrap());
+    let act = crate::SealedAct {
+        at: At::from_ms(1_795_000_000_000),
+        path: "/v1/consent".to_owned(),
+        key: Some("fl_pub_example".to_owned()),
+        origin: Some("https://shop.example".to_owned()),
+        content_type: Some("application/json".to_owned()),
+        body: br#"{"anonymousId":"a","purpose":"offers","status":"withdrawn"}"#.to_vec(),
+    };
+    let log = crate::sealed::vector(&data, &HOUSE, &keys, &act);
+    json!({ "about": "sealed.log: framed like the urgent log; entry: X25519 public key 32, nonce 12, ciphertext and tag (AES-256-GCM-SIV, key \
+            HKDF-SHA-256 over the shared secret, info: fineline recovery v1, both public keys), bound to: fineline sealed, 21, house 16; inside: a \
+            packed record (see envelope) of CBOR: at ms, path, key, origin, content type, body. The private key hangs on the house secret: sealed",
+            "ring": ring_root["file"], "root": ring_root["root"], "public": hex(keys.sealed.public().unwrap()), "log": hex(log),
+            "at": act.at.ms(), "path": act.path, "key": act.key, "origin": act.origin, "content_type": act.content_type, "body": hex(act.body) })
+}
+
+fn check_sealed(value: &Value) {
+    let ring = Ring::from_file(&bytes(&value["ring"]), &root(value["root"].as_str().unwrap()), &HOUSE, None).unwrap();
+    let keys = ring.house_keys().unwrap();
+    assert_eq!(hex(keys.sealed.public().unwrap()), value["public"]);
+    let act = crate::sealed::opened(&bytes(&value["log"]), &HOUSE, &keys);
+    let said = json!({ "at": act.at.ms(), "path": act.path, "key": act.key, "origin": act.origin,
+        "content_type": act.content_type, "body": hex(act.body) });
+    for (name, expected) in said.as_object().unwrap() {
+        assert_eq!(value[name], *expected, "{name}");
+    }
 }
 
 fn write_urgent() -> Value {

@@ -1,6 +1,6 @@
 //! The doors as clients meet them: statuses and bodies of the wire contract, what is stored after them and what is not.
 
-use super::{ANONYMOUS_ID, USER_ID, refused, routes};
+use super::{ANONYMOUS_ID, USER_ID, consent_routes, refused, routes};
 use crate::REQUESTS_TOTAL;
 use crate::live::{LiveWord, Seen};
 use crate::tests::{House, OPENED, house};
@@ -25,7 +25,8 @@ struct Said {
 }
 
 async fn send(house: &House, request: Request<Body>) -> Said {
-    let response = routes(house.state.clone()).oneshot(request).await.unwrap();
+    let all = routes(house.state.clone()).merge(consent_routes(house.state.clone()));
+    let response = all.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, 1 << 20).await.unwrap();
     let body = serde_json::from_slice(&bytes).unwrap_or(Json::Null);

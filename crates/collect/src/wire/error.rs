@@ -32,6 +32,12 @@ pub enum WireError {
     /// The committer's queue is full.
     #[error("too busy right now; try again after the seconds in Retry-After")]
     Busy,
+    /// One person, or one browser, sends more than anybody does.
+    #[error("more than one person does; try again after the seconds in Retry-After")]
+    TooMany,
+    /// The disk is full.
+    #[error("the disk is full: only a no is taken; try again after the seconds in Retry-After")]
+    DiskFull,
     /// The vault takes nothing.
     #[error("nothing is taken right now; try again")]
     Unavailable,
@@ -40,6 +46,18 @@ pub enum WireError {
 impl WireError {
     /// Seconds after which to try again when busy.
     pub const RETRY_AFTER_S: u32 = 2;
+    /// Seconds after which to try again when somebody has to make room first.
+    pub const ROOM_AFTER_S: u32 = 60;
+
+    /// Seconds after which to try again; `None` = never, or nobody knows.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Busy | Self::TooMany | Self::Unavailable => Some(Self::RETRY_AFTER_S),
+            Self::DiskFull => Some(Self::ROOM_AFTER_S),
+            _ => None,
+        }
+    }
 
     /// The HTTP status: 400, 401, 404, 429 or 503, no others.
     #[must_use]
@@ -48,8 +66,8 @@ impl WireError {
             Self::TooLarge { .. } | Self::Malformed(_) => 400,
             Self::NoKey | Self::UnknownKey | Self::ForeignOrigin => 401,
             Self::NotFound => 404,
-            Self::Busy => 429,
-            Self::Unavailable => 503,
+            Self::Busy | Self::TooMany => 429,
+            Self::DiskFull | Self::Unavailable => 503,
         }
     }
 
@@ -64,6 +82,8 @@ impl WireError {
             Self::ForeignOrigin => "foreign_origin",
             Self::NotFound => "not_found",
             Self::Busy => "busy",
+            Self::TooMany => "slow_down",
+            Self::DiskFull => "disk_full",
             Self::Unavailable => "unavailable",
         }
     }
@@ -73,6 +93,8 @@ impl From<VaultError> for WireError {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Busy => Self::Busy,
+            // Told once, by whoever minds the disk.
+            VaultError::DiskFull => Self::DiskFull,
             other => {
                 tracing::error!(error = &other as &dyn std::error::Error, "the vault takes nothing");
                 Self::Unavailable

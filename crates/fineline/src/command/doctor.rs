@@ -14,10 +14,11 @@ use serde::Serialize;
 use std::path::Path;
 use vault::backup::{BACKUP_DUE_DAYS, BACKUP_GONE_DAYS, BackupNote};
 use vault::witness::WitnessState;
-use vault::{CALLS_WITHIN_DAYS, Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
+use vault::{CALLS_WITHIN_DAYS, DISK_KEPT_PERCENT, Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
 
-/// Free room below which it is time to act, in bytes.
+/// Free room below which it is time to act, in bytes, and in hundredths of the disk.
 const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
+const DISK_FREE_PERCENT_MIN: u64 = 5;
 /// A clock before this day is certainly wrong: the day this program was begun.
 const CLOCK_NOT_BEFORE: &str = "2026-01-01T00:00:00Z";
 
@@ -54,7 +55,7 @@ pub fn run(_: &Args, ground: &Ground) -> anyhow::Result<Exit> {
         settings(ground),
         clock(SystemClock.now()),
         promise_file(ground),
-        disk(&ground.settings.data()),
+        disk(ground),
         root(ground),
         relay(ground),
         backup(last_backup(&ground.settings.data()), SystemClock.now()),
@@ -100,14 +101,32 @@ fn promise_file(ground: &Ground) -> Finding {
     }
 }
 
-fn disk(data: &Path) -> Finding {
+fn disk(ground: &Ground) -> Finding {
+    let data = &ground.settings.data();
     let place = data.ancestors().find(|path| path.exists() && !path.as_os_str().is_empty());
     let Ok(stat) = rustix::fs::statvfs(place.unwrap_or(Path::new("."))) else {
         return finding("disk", Health::Broken, format!("{} cannot be looked at", data.display()));
     };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let says = format!("{:.1} GiB free for {}", as_gib(free), data.display());
-    finding("disk", if free < DISK_FREE_BYTES_MIN { Health::Look } else { Health::Fine }, says)
+    let total = stat.f_blocks.saturating_mul(stat.f_frsize);
+    let kept = ground.settings.disk_kept_percent().unwrap_or(DISK_KEPT_PERCENT);
+    let (health, more) = room(free, total, kept.into());
+    finding("disk", health, format!("{:.1} GiB free for {}{more}", as_gib(free), data.display()))
+}
+
+/// How much is left, and what happens at that.
+fn room(free: u64, total: u64, kept_percent: u64) -> (Health, &'static str) {
+    let part = |percent: u64| (total / 100).saturating_mul(percent);
+    match free {
+        free if free < part(kept_percent) => {
+            (Health::Broken, ": it is full, only opt-outs and erasures are taken; make room")
+        }
+        free if free < part(DISK_FREE_PERCENT_MIN) => {
+            (Health::Broken, ": less than 5 %, the house is not ready; make room")
+        }
+        free if free < DISK_FREE_BYTES_MIN => (Health::Look, ""),
+        _ => (Health::Fine, ""),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
@@ -342,6 +361,16 @@ mod tests {
     #[test]
     fn a08_a_recipient_who_waits_too_long_to_be_told_is_red() {
         assert_eq!((calls(0).health, calls(1).health), (Health::Fine, Health::Broken));
+    }
+
+    #[test]
+    fn c22_a_disk_that_fills_up_is_red_before_it_is_full() {
+        let (total, of) = (1_000 << 30, |percent: u64| (1_000 << 30) / 100 * percent);
+        assert_eq!(room(of(5), total, 2), (Health::Fine, ""));
+        let (low, full) = (room(of(5) - 1, total, 2), room(of(2) - 1, total, 2));
+        assert!(low.0 == Health::Broken && low.1.contains("5 %"), "{low:?}");
+        assert!(full.0 == Health::Broken && full.1.contains("only opt-outs"), "{full:?}");
+        assert_eq!(room(1 << 29, 2 << 30, 2).0, Health::Look);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Links {
 ///
 /// # Errors
 /// When it cannot be built; never because of what a visitor does.
-pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn run<S>(wanted: Wanted, say: Say, stop: impl Future<Output = S>) -> anyhow::Result<()> {
     let watch = Stopwatch::start();
     let folder = tempfile::Builder::new().prefix("fineline-demo-").tempdir().context("making a temporary folder")?;
     let (public, console) = listeners(wanted.port).await?;
@@ -109,7 +109,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
     };
     let built = tokio::select! {
         built = &mut building => built??,
-        () = &mut stop => {
+        _ = &mut stop => {
             halt.store(true, Ordering::SeqCst);
             // It ends at its next look, and closes its house.
             drop(building.await);
@@ -128,7 +128,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
 
     let (mailer, inbox, mailbox) = post(&vault, &promise, &base).await?;
     let server = Loopback::with_key(public.local_addr()?, &shop_key)?;
-    let assembly = Assembly::new(Parts {
+    let mut assembly = Assembly::new(Parts {
         vault: vault.clone(),
         promise: promise.clone(),
         clock: Arc::new(SystemClock),
@@ -151,7 +151,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
         staff: staff_door(vault.clone(), console_url, rng.clone()),
         rng,
     };
-    let assembly = Assembly { public: assembly.public.merge(super::http::routes(Arc::new(stage))), ..assembly };
+    assembly.public = assembly.public.merge(super::http::routes(Arc::new(stage)));
 
     greet(say, &Links::new(&base), watch.elapsed().as_secs_f64())?;
     let report = async {
@@ -164,7 +164,7 @@ pub async fn run(wanted: Wanted, say: Say, stop: impl Future<Output = ()>) -> an
     let mut failed = None;
     let stop = async {
         tokio::select! {
-            () = &mut stop => {}
+            _ = &mut stop => {}
             done = report => failed = done.err(),
         }
     };

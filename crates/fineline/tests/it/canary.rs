@@ -16,7 +16,7 @@ const CANARY: &str = "canary7f3a";
 fn no_value_of_a_person_stands_in_the_log_at_its_loudest() {
     let desk = Desk::applied();
     let key = desk.run(&["source", "key", "shop", "--json"]).fine().json()["key"].as_str().unwrap().to_owned();
-    desk.write("fineline.toml", "log = \"json\"\nlog_level = \"trace\"\n");
+    desk.write("fineline.toml", "log = \"json\"\nlog_level = \"trace\"\nstop_accept_seconds = 0\n");
     let (mut child, at) = serve(&desk, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answers = runtime.block_on(async {

@@ -19,11 +19,17 @@ const SENDERS: usize = 6;
 pub fn serve(desk: &Desk, more: &[&str]) -> (Child, SocketAddr) {
     let arguments = [&["serve", "--listen", "127.0.0.1:0", "--console-listen", "127.0.0.1:0", "--json"], more].concat();
     let mut child = desk.spawn(&arguments);
+    let at = address_of(&mut child);
+    (child, at)
+}
+
+/// Where a program that was just started stands, as its first line says.
+pub fn address_of(child: &mut Child) -> SocketAddr {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let links: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
     let port = links["base_url"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-    (child, SocketAddr::from(([127, 0, 0, 1], port)))
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 #[test]

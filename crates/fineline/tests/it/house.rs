@@ -50,7 +50,7 @@ pub struct House {
     web_key: String,
     client: Client<HttpConnector, Full<bytes::Bytes>>,
     stop: Option<oneshot::Sender<()>>,
-    served: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+    served: Option<tokio::task::JoinHandle<anyhow::Result<fineline::serve::Ended>>>,
     runtime: Runtime,
     folder: tempfile::TempDir,
 }

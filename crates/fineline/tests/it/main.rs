@@ -14,6 +14,7 @@ mod demo;
 mod drill;
 mod durable;
 mod forgetting;
+mod full;
 mod history;
 mod house;
 mod kept;

@@ -238,7 +238,7 @@ impl Ready {
             tally.count(&house.marker, &tally::Change { keyspace: Keyspace::House, key, before, after });
         }
         let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
-        let committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations };
+        let committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations, turning: None };
         Ok(Loaded { house, committer, n_rows })
     }
 

@@ -14,6 +14,7 @@ mod house;
 mod intake;
 mod join;
 mod outbox;
+pub(crate) mod queue;
 pub(crate) mod recipient;
 mod rotate;
 mod sweep;
@@ -32,15 +33,17 @@ pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
 
 use crate::VaultError;
 use crate::house::{House, Ticket};
+use crate::narrow::is_urgent;
 use crate::record::{
     AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, EraseCallEnd, EraseCallId, ErasedWho,
     ErasureUndone, FactWrite, HandOn, Intake, Item, Join, NewDecision, NotBegun, NotHandedOn, NotUndone, Outcome,
     Review, Rotation, StaffAct, Swept, UndoneBy,
 };
+use crate::room::{Allowed, is_no_room};
 use crate::state::Wheel;
-use crate::sync::mpsc::{Receiver, TryRecvError};
 use model::{AlarmId, DecisionId, MessageId, SourceName};
 use promise::Refusal;
+use queue::{Next, Served};
 use std::sync::Arc;
 use times::Stage;
 use tokio::sync::oneshot;
@@ -111,6 +114,78 @@ impl Command {
         }
     }
 
+    /// Roughly how much memory it holds, in bytes.
+    fn n_bytes(&self) -> usize {
+        let event = |event: &Intake| {
+            let values = event.properties.iter().map(|(name, value)| name.len().saturating_add(value_bytes(value)));
+            let fields = event.fields.iter().map(|(_, value)| value_bytes(value));
+            let lines = event.lines.len().saturating_mul(size_of::<model::LineItem>());
+            values.chain(fields).fold(size_of::<Intake>().saturating_add(lines), usize::saturating_add)
+        };
+        let held = match self {
+            Self::Take(events, _) => events.iter().map(event).fold(0, usize::saturating_add),
+            Self::Facts(writes, _) => writes.len().saturating_mul(size_of::<FactWrite>()),
+            Self::Items(items, _) => items.len().saturating_mul(2 * size_of::<Item>()),
+            Self::Sales(sales, _) => sales.len().saturating_mul(2 * size_of::<AnonymousSale>()),
+            Self::HouseRecord(_, bytes, _) => bytes.as_ref().map_or(0, Vec::len),
+            Self::Decide(..) => DECISION_BYTES,
+            _ => 0,
+        };
+        size_of::<Self>().saturating_add(held)
+    }
+
+    /// Whether it must not overtake what was there before it: a "no" of somebody whom the store may only be about to know.
+    fn is_in_order(&self) -> bool {
+        matches!(self, Self::Consent(change, None, _) if is_urgent(change))
+    }
+
+    /// Whether it may be turned away once it has waited for too long: whoever asked tries again.
+    const fn may_be_turned_away(&self) -> bool {
+        matches!(self, Self::Take(..) | Self::Decide(..))
+    }
+
+    /// Whether it is served on a full disk: what people are owed, what costs no room, and the end.
+    pub(crate) fn is_owed(&self) -> bool {
+        match self {
+            Self::Consent(change, ..) => is_urgent(change),
+            Self::Finish(..) | Self::Wake | Self::Turn(_) | Self::Backup(_) | Self::Close(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Answers without doing anything.
+    fn refuse(self, why: &dyn Fn() -> VaultError) {
+        // Whoever asked may have gone.
+        match self {
+            Self::Take(_, reply) => drop(reply.send(Err(why()))),
+            Self::Consent(_, _, reply) => drop(reply.send(Err(why()))),
+            Self::Facts(_, reply) => drop(reply.send(Err(why()))),
+            Self::Sales(_, reply) => drop(reply.send(Err(why()))),
+            Self::Join(_, reply) => drop(reply.send(Err(why()))),
+            Self::Decide(_, reply) => drop(reply.send(Err(why()))),
+            Self::Begin(_, reply) => drop(reply.send(Err(why()))),
+            Self::Token(_, reply) => drop(reply.send(Err(why()))),
+            Self::SourceKey(_, _, reply) => drop(reply.send(Err(why()))),
+            Self::Acknowledge(_, _, _, reply) => drop(reply.send(Err(why()))),
+            Self::Called(_, _, reply) => drop(reply.send(Err(why()))),
+            Self::HandOn(_, reply) => drop(reply.send(Err(why()))),
+            Self::Undo(_, _, reply) => drop(reply.send(Err(why()))),
+            Self::Sweep(reply) => drop(reply.send(Err(why()))),
+            Self::Rotate(reply) => drop(reply.send(Err(why()))),
+            Self::Backup(reply) => drop(reply.send(Err(why()))),
+            Self::Items(_, reply)
+            | Self::HouseRecord(_, _, reply)
+            | Self::Finish(_, _, reply)
+            | Self::Review(_, reply)
+            | Self::Staff(_, reply)
+            | Self::Breach(_, reply)
+            | Self::Replay(_, reply)
+            | Self::Turn(reply)
+            | Self::Close(reply) => drop(reply.send(Err(why()))),
+            Self::Wake => {}
+        }
+    }
+
     /// Commands that need a batch, or no batch, of their own.
     const fn is_alone(&self) -> bool {
         matches!(
@@ -127,21 +202,26 @@ pub(crate) struct Committer {
     pub chain: crate::chain::Chain,
     pub tally: crate::tally::HouseTally,
     pub rotations: Rotations,
+    pub turning: Option<sweep::Turning>,
 }
 
 impl Committer {
     /// Serves the queue until it is closed. Every answer not given by then is [`VaultError::Closed`].
-    pub(crate) fn run(mut self, queue: &Receiver<Command>) {
+    pub(crate) fn run(mut self, queue: &Served) {
         let mut held: Option<Command> = None;
         loop {
-            let served = match held.take().map_or_else(|| self.next(queue), Ok) {
-                Ok(first) => self.serve(first, queue, &mut held),
-                Err(TryRecvError::Empty) => Ok(Flow::Go),
-                Err(TryRecvError::Disconnected) => break,
+            let served = match held.take().map_or_else(|| self.next(queue), Next::Command) {
+                Next::Command(first) => self.serve(first, queue, &mut held),
+                Next::Nothing => Ok(Flow::Go),
+                Next::Over => break,
             };
+            self.house.waits.end(queue.n_turned_away());
             match served {
-                Ok(Flow::Go) => self.rotate_on(),
+                Ok(Flow::Go) => self.go_on(),
                 Ok(Flow::Stop) => break,
+                Err(error) if self.house.room.is_broken_off() => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the store is written no more: no room");
+                }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the committer stops");
                     break;
@@ -154,26 +234,32 @@ impl Committer {
         self.house.close();
     }
 
+    /// A slice of the long work between the commands of others.
+    fn go_on(&mut self) {
+        self.turn_on();
+        if !self.house.room.is_full() {
+            self.rotate_on();
+        }
+    }
+
     /// The next command. Neither does what was read wait for one until it is written down, nor a rotation, which goes on by
     /// a slice after each batch.
-    fn next(&self, queue: &Receiver<Command>) -> Result<Command, TryRecvError> {
-        match (self.is_anything_read(), self.rotations.has_work()) {
-            (false, false) => queue.recv().map_err(|_| TryRecvError::Disconnected),
+    fn next(&self, queue: &Served) -> Next {
+        // On a full disk whoever minds it wakes us.
+        let is_full = self.house.room.is_full();
+        let has_work = self.turning.is_some() || (self.rotations.has_work() && !is_full);
+        match (self.is_anything_read() && !is_full, has_work) {
+            (false, false) => queue.recv(),
             (false, true) => queue.try_recv(),
             (true, _) => match queue.try_recv() {
-                Err(TryRecvError::Empty) => Ok(Command::Wake),
+                Next::Nothing => Next::Command(Command::Wake),
                 next => next,
             },
         }
     }
 
     /// Serves a command, with those that fit into one batch with it.
-    fn serve(
-        &mut self,
-        first: Command,
-        queue: &Receiver<Command>,
-        held: &mut Option<Command>,
-    ) -> Result<Flow, VaultError> {
+    fn serve(&mut self, first: Command, queue: &Served, held: &mut Option<Command>) -> Result<Flow, VaultError> {
         if first.is_alone() {
             let flow = self.flush(Vec::new()).map(|()| self.serve_alone(first));
             self.house.waits.end(1);
@@ -183,15 +269,15 @@ impl Committer {
         let mut commands = vec![first];
         while weight < BATCH_MAX {
             match queue.try_recv() {
-                Ok(next) if next.is_alone() || weight.saturating_add(next.weight()) > BATCH_MAX => {
+                Next::Command(next) if next.is_alone() || weight.saturating_add(next.weight()) > BATCH_MAX => {
                     *held = Some(next);
                     break;
                 }
-                Ok(next) => {
+                Next::Command(next) => {
                     weight = weight.saturating_add(next.weight());
                     commands.push(next);
                 }
-                Err(_) => break,
+                Next::Nothing | Next::Over => break,
             }
         }
         let n_asked = commands.iter().filter(|command| !matches!(command, Command::Wake)).count();
@@ -202,9 +288,21 @@ impl Committer {
 
     /// Urgent commands first, then what was read, then these, in one batch; erasures in one of their own.
     fn flush(&mut self, commands: Vec<Command>) -> Result<(), VaultError> {
-        self.turn_if_due()?;
-        self.drain_erasures()?;
         let house = Arc::clone(&self.house);
+        let allowed = house.room.for_batch();
+        let commands = match allowed {
+            Allowed::Everything => commands,
+            Allowed::Owed | Allowed::Nothing => {
+                let is_served = |command: &Command| allowed == Allowed::Owed && command.is_owed();
+                let (owed, others): (Vec<_>, Vec<_>) = commands.into_iter().partition(is_served);
+                others.into_iter().for_each(|command| command.refuse(&|| VaultError::DiskFull));
+                owed
+            }
+        };
+        if allowed == Allowed::Nothing {
+            return Ok(());
+        }
+        self.drain_erasures()?;
         let began = house.ticks();
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
         batch.drain_urgent();
@@ -220,8 +318,9 @@ impl Committer {
     /// Serves what has no batch, or many. An error is the asker's; only a batch that failed stops the committer.
     fn serve_alone(&mut self, command: Command) -> Flow {
         match command {
-            Command::Turn(reply) => {
-                let _ = reply.send(self.turn_if_due());
+            Command::Turn(reply) => self.ask_to_turn(reply),
+            Command::Sweep(_) | Command::Rotate(_) if self.house.room.is_full() => {
+                command.refuse(&|| VaultError::DiskFull);
             }
             Command::Sweep(reply) => {
                 let _ = reply.send(self.sweep());
@@ -234,7 +333,8 @@ impl Committer {
                 let _ = reply.send(self.undo_erasure(&who, &by));
             }
             Command::Close(reply) => {
-                let written = self.write_down();
+                // On a full disk what was read is not written down any more; what people said is on the urgent log.
+                let written = if self.house.room.is_full() { Ok(()) } else { self.write_down() };
                 self.house.close();
                 let _ = reply.send(written);
             }
@@ -254,7 +354,11 @@ impl Committer {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        written.inspect_err(|_| house.close())
+        written.inspect_err(|error| match is_no_room(error) {
+            // Nothing more goes into the store; what people take back goes on, on the urgent log.
+            true if !matches!(error, VaultError::File { doing: "syncing", .. }) => house.room.break_off(),
+            _ => house.close(),
+        })
     }
 
     /// Before anybody is served: whoever was erased leaves the store, and what the urgent log held is written.
@@ -273,15 +377,18 @@ impl Committer {
         self.commit(batch)?;
         Ok(filled)
     }
+}
 
-    /// Applies decay days that have come: no store write, values follow from buckets.
-    pub(crate) fn turn_if_due(&mut self) -> Result<(), VaultError> {
-        let today = self.house.now().day();
-        if self.house.generation().state.day >= today {
-            return Ok(());
-        }
-        sweep::turn(&self.house, &mut self.wheel, today)
-    }
+/// Roughly what a decision with its trace holds, in bytes.
+const DECISION_BYTES: usize = 8 << 10;
+
+fn value_bytes(value: &model::Value) -> usize {
+    let held = match value {
+        model::Value::Text(text) => text.len(),
+        model::Value::Ranking(items) => items.len().saturating_mul(256),
+        _ => 0,
+    };
+    size_of::<model::Value>().saturating_add(held)
 }
 
 enum Flow {

@@ -2,7 +2,7 @@
 //! day secrets are destroyed. Reading never waits for this: expiry is true at read time.
 
 use super::batch::{Batch, Values};
-use super::{Committer, uses};
+use super::{Committer, Reply, uses};
 use crate::VaultError;
 use crate::alarm::ALARM_DAYS;
 use crate::engine::{EngineSnapshot, Keyspace, Op};
@@ -12,7 +12,6 @@ use crate::person::{self, Open};
 use crate::record::Swept;
 use crate::retention::{self, MARK_DAYS, UNDO_DAYS, USE_DAYS};
 use crate::seal::RecordKind;
-use crate::state::Wheel;
 use model::{At, Day, ProfileId};
 use promise::{RetentionId, Since};
 use roaring::RoaringBitmap;
@@ -55,35 +54,84 @@ fn of_the_living(run: &UseRunForm, known: &RoaringBitmap) -> Result<Left, VaultE
 /// Profiles swept per batch.
 const PEOPLE_PER_BATCH: usize = 200;
 
-/// Moves the columns to a day: everybody whose values change by date alone.
-pub(crate) fn turn(house: &House, wheel: &mut Wheel, today: Day) -> Result<(), VaultError> {
-    let generation = house.generation();
-    let store = Arc::clone(&generation.store);
-    let mut changes: Vec<(u32, Values)> = Vec::new();
-    for number in &wheel.due(today) {
-        let Some(person) = generation.state.by_number(number) else { continue };
-        let Some(mut open) = Open::load(house, &*store, &person.id)? else { continue };
-        changes.push((number, house.values(&mut open, &*store, today)?));
-    }
-    drop(generation);
-    for (number, (_, _, next)) in &changes {
-        wheel.set(*number, *next);
-    }
-    house.publish(|generation| {
-        generation.state.day = today;
-        for (number, (values, members, _)) in &changes {
-            if generation.state.by_number(*number).is_some() {
-                generation.state.put_values(*number, values, members);
-            }
-        }
-    });
-    Ok(())
+/// Profiles whose values are moved to a new day in one slice: some milliseconds of work. Few in this room's tests, so that a
+/// small house has slices.
+const PEOPLE_PER_TURN: usize = if cfg!(test) { 2 } else { 200 };
+
+/// The columns on their way to a day: everybody whose values change by date alone. No store write, values follow from
+/// buckets.
+pub(crate) struct Turning {
+    day: Day,
+    due: RoaringBitmap,
+    /// They wait until everybody is there.
+    replies: Vec<Reply<()>>,
 }
 
 impl Committer {
+    /// Answers once the columns are those of today.
+    pub(crate) fn ask_to_turn(&mut self, reply: Reply<()>) {
+        if !self.begin_turn() {
+            let _ = reply.send(Ok(()));
+        } else if let Some(turning) = &mut self.turning {
+            turning.replies.push(reply);
+        }
+    }
+
+    /// Whether there is, or was, anything to move.
+    fn begin_turn(&mut self) -> bool {
+        let today = self.house.now().day();
+        if self.house.generation().state.day >= today {
+            return false;
+        }
+        let turning = self.turning.take();
+        let (mut due, replies) = turning.map_or_else(Default::default, |turning| (turning.due, turning.replies));
+        due |= self.wheel.due(today);
+        self.turning = Some(Turning { day: today, due, replies });
+        true
+    }
+
+    /// One slice, between the batches of others.
+    pub(crate) fn turn_on(&mut self) {
+        if self.turning.is_none() && !self.begin_turn() {
+            return;
+        }
+        let Some(mut turning) = self.turning.take() else { return };
+        let house = Arc::clone(&self.house);
+        house.failpoints.passes("turn_slice");
+        let some: Vec<u32> = turning.due.iter().take(PEOPLE_PER_TURN).collect();
+        let changes: Vec<(u32, Values)> =
+            some.iter().filter_map(|number| Some((*number, moved(&house, *number, turning.day)?))).collect();
+        for (number, (_, _, next)) in &changes {
+            self.wheel.set(*number, *next);
+        }
+        turning.due.remove_smallest(some.len() as u64);
+        let is_done = turning.due.is_empty();
+        house.publish(|generation| {
+            if is_done {
+                generation.state.day = turning.day;
+            }
+            for (number, (values, members, _)) in &changes {
+                if generation.state.by_number(*number).is_some() {
+                    generation.state.put_values(*number, values, members);
+                }
+            }
+        });
+        match is_done {
+            true => turning.replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))),
+            false => self.turning = Some(turning),
+        }
+    }
+
+    /// The whole of it, for work that needs today's columns at once.
+    pub(crate) fn turn_whole(&mut self) {
+        while self.turning.is_some() || self.begin_turn() {
+            self.turn_on();
+        }
+    }
+
     /// Removes what has expired; one batch per some hundred people.
     pub(crate) fn sweep(&mut self) -> Result<Swept, VaultError> {
-        self.turn_if_due()?;
+        self.turn_whole();
         let mut swept = Swept::default();
         let people: Vec<ProfileId> = self.house.people();
         for some in people.chunks(PEOPLE_PER_BATCH) {
@@ -96,6 +144,21 @@ impl Committer {
         swept.n_day_secrets = self.write(|batch| batch.sweep_days())?;
         Ok(swept)
     }
+}
+
+/// One person's values as of a day; `None` when nothing is to be changed. Who cannot be opened has no values: nobody reads
+/// them either.
+fn moved(house: &House, number: u32, day: Day) -> Option<Values> {
+    let generation = house.generation();
+    let person = generation.state.by_number(number)?;
+    let open = Open::load(house, &*generation.store, &person.id);
+    let values =
+        open.and_then(|open| open.map(|mut open| house.values(&mut open, &*generation.store, day)).transpose());
+    values.unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "a profile could not be moved to a new day");
+        let projection = &house.household.projection;
+        Some((vec![None; projection.columns().len()], vec![false; projection.segments().len()], None))
+    })
 }
 
 impl Batch<'_> {

@@ -7,6 +7,7 @@
 //! waits until the old ones are gone.
 
 mod journal;
+mod tables;
 
 use super::reading::{Reading, Readings};
 use super::{Engine, EngineSnapshot, Keyspace, Op, Row, Rows, StillRead, bounds_after};
@@ -51,9 +52,37 @@ fn failed(error: fjall::Error) -> VaultError {
     VaultError::Engine { engine: "fjall", source: Box::new(error) }
 }
 
+/// What fjall says when something on the disk is not what it wrote, with what it was reading; a disk that fails is told as that.
+fn unreadable(what: &str, error: fjall::Error) -> VaultError {
+    match error {
+        fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) if is_of_the_disk(&source) => {
+            failed(fjall::Error::Io(source))
+        }
+        error => VaultError::Damaged { keyspace: "store", what: format!("{what} cannot be read: {error}") },
+    }
+}
+
+/// Whether an error comes from the disk, and not from what stands on it.
+fn is_of_the_disk(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, Other, UnexpectedEof};
+    !matches!(error.kind(), InvalidData | NotFound | Other | UnexpectedEof)
+        || error.raw_os_error().is_some_and(|code| code != 2)
+}
+
 /// How often, and after what rest each time, to look whether a table has been written: a minute in all.
 const FLUSH_LOOKS_MAX: usize = 30_000;
 const FLUSH_REST: Duration = Duration::from_millis(2);
+
+/// Table files that stay open between readings: a quarter of what the process may have open at all, so that connections cannot
+/// take the store's, nor the store theirs.
+fn cached_files_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let quarter = usize::try_from(limit.unwrap_or(u64::MAX) / 4).unwrap_or(usize::MAX);
+    quarter.clamp(CACHED_FILES.0, CACHED_FILES.1)
+}
+
+/// At least and at most so many.
+const CACHED_FILES: (usize, usize) = (8, 900);
 
 type Handles = BTreeMap<Keyspace, fjall::Keyspace>;
 
@@ -61,40 +90,39 @@ pub(super) struct Fjall {
     database: Database,
     keyspaces: Arc<Handles>,
     padding: fjall::Keyspace,
+    tables: tables::Tables,
     readings: Arc<Readings>,
     open: Mutex<Vec<Weak<FjallSnapshot>>>,
     broken: AtomicBool,
 }
 
-/// Looks at what fjall takes on trust: each keyspace's file `current` names its list of tables and holds the list's checksum.
-/// Without `current` fjall serves the keyspace empty, and a changed list hides rows; neither says a word.
-fn check_tables_listed(keyspaces: &Path) -> Result<(), VaultError> {
-    for keyspace in names_in(keyspaces)? {
-        let current = keyspace.join("current");
-        let damaged = |path: &Path, how: &str| {
-            let what = format!("{} {how}", path.display());
-            Err(VaultError::Damaged { keyspace: "store", what })
+/// Looks at what fjall takes on trust: a keyspace's file `current` names its list of tables and holds the list's checksum.
+/// Without `current` fjall serves the keyspace empty, and a changed list hides rows; neither says a word. The list with its
+/// path; `None` for a keyspace that is just being made.
+fn checked_list(keyspace: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, VaultError> {
+    let current = keyspace.join("current");
+    let damaged = |path: &Path, how: &str| {
+        let what = format!("{} {how}", path.display());
+        Err(VaultError::Damaged { keyspace: "store", what })
+    };
+    let Some(bytes) = Disk::read(&current)? else {
+        // One that is just being made has no tables yet.
+        return match names_in(&keyspace.join("tables"))?.is_empty() {
+            true => Ok(None),
+            false => damaged(&current, "is missing"),
         };
-        let Some(bytes) = Disk::read(&current)? else {
-            // One that is just being made has no tables yet.
-            match names_in(&keyspace.join("tables"))?.is_empty() {
-                true => continue,
-                false => return damaged(&current, "is missing"),
-            }
-        };
-        // Number of the list 8 · XXH3-128 of it 16 · kind of checksum 1.
-        let parts = bytes.split_first_chunk::<8>().and_then(|(number, rest)| Some((number, rest.first_chunk::<16>()?)));
-        let Some((number, checksum)) = parts else { return damaged(&current, "is cut off") };
-        let list = keyspace.join(format!("v{}", u64::from_le_bytes(*number)));
-        match Disk::read(&list)? {
-            None => return damaged(&list, "is missing"),
-            Some(bytes) if xxh3_128(&bytes) != u128::from_le_bytes(*checksum) => {
-                return damaged(&list, "is not the list of tables that was written");
-            }
-            Some(_) => {}
+    };
+    // Number of the list 8 · XXH3-128 of it 16 · kind of checksum 1.
+    let parts = bytes.split_first_chunk::<8>().and_then(|(number, rest)| Some((number, rest.first_chunk::<16>()?)));
+    let Some((number, checksum)) = parts else { return damaged(&current, "is cut off") };
+    let list = keyspace.join(format!("v{}", u64::from_le_bytes(*number)));
+    match Disk::read(&list)? {
+        None => damaged(&list, "is missing"),
+        Some(bytes) if xxh3_128(&bytes) != u128::from_le_bytes(*checksum) => {
+            damaged(&list, "is not the list of tables that was written")
         }
+        Some(bytes) => Ok(Some((list, bytes))),
     }
-    Ok(())
 }
 
 /// What lies in a folder; nothing when there is none.
@@ -117,10 +145,11 @@ impl Fjall {
                 .max_journaling_size(JOURNAL_BYTES_MAX)
                 .cache_size(CACHE_BYTES)
                 .worker_threads(2)
+                .max_cached_files(Some(cached_files_max()))
                 .open();
             match opened {
                 Err(fjall::Error::Locked) => std::thread::sleep(LOCKED_WAIT),
-                other => return other.map_err(failed),
+                other => return other.map_err(|error| unreadable(&folder.display().to_string(), error)),
             }
         }
         Err(VaultError::Locked { path: folder.to_path_buf() })
@@ -128,13 +157,13 @@ impl Fjall {
 
     pub(super) fn new(folder: &Path) -> Result<Self, VaultError> {
         Disk::make_folder(folder)?;
-        check_tables_listed(&folder.join("keyspaces"))?;
+        let tables = tables::Tables::check(folder)?;
         journal::cut_torn_end(folder)?;
         let database = Self::unlocked(folder)?;
         let keyspace = |name: &str, memtable_bytes| {
             database
                 .keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))
-                .map_err(failed)
+                .map_err(|error| unreadable(&format!("keyspace {name} in {}", folder.display()), error))
         };
         let mut keyspaces = Handles::new();
         for each in Keyspace::ALL {
@@ -147,6 +176,7 @@ impl Fjall {
             keyspaces: Arc::new(keyspaces),
             padding,
             database,
+            tables,
             readings: Arc::default(),
             open: Mutex::default(),
             broken: AtomicBool::new(false),
@@ -280,6 +310,10 @@ impl Engine for Fjall {
     fn wait_for_readers(&self) -> Result<(), VaultError> {
         self.readings.none_older("fjall")
     }
+
+    fn note_files(&self) -> Result<(), VaultError> {
+        self.tables.note()
+    }
 }
 
 struct FjallSnapshot {
@@ -296,21 +330,34 @@ impl FjallSnapshot {
     fn handle(&self, keyspace: Keyspace) -> Result<&fjall::Keyspace, VaultError> {
         self.keyspaces.get(&keyspace).ok_or_else(|| failed(fjall::Error::KeyspaceDeleted))
     }
-}
 
-fn owned(guard: fjall::Guard) -> Result<Row, VaultError> {
-    guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed)
+    /// An error of a reading, with the file that it is about where one can be found.
+    fn unread(&self, keyspace: Keyspace, error: fjall::Error) -> VaultError {
+        let found = self.keyspaces.get(&keyspace).and_then(|handle| tables::damaged(handle.path()));
+        match (unreadable("a table", error), found) {
+            (VaultError::Damaged { what, .. }, found) => {
+                VaultError::Damaged { keyspace: keyspace.name(), what: found.unwrap_or(what) }
+            }
+            (other, _) => other,
+        }
+    }
+
+    fn owned(&self, keyspace: Keyspace, guard: fjall::Guard) -> Result<Row, VaultError> {
+        let row = guard.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()));
+        row.map_err(|error| self.unread(keyspace, error))
+    }
 }
 
 impl EngineSnapshot for FjallSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
-        let value = self.inner().get(self.handle(keyspace)?, key).map_err(failed)?;
+        let value = self.inner().get(self.handle(keyspace)?, key);
+        let value = value.map_err(|error| self.unread(keyspace, error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.handle(keyspace) {
-            Ok(handle) => Box::new(self.inner().prefix(handle, prefix).map(owned)),
+            Ok(handle) => Box::new(self.inner().prefix(handle, prefix).map(move |guard| self.owned(keyspace, guard))),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
@@ -319,7 +366,8 @@ impl EngineSnapshot for FjallSnapshot {
         match self.handle(keyspace) {
             Ok(handle) => {
                 let range = bounds_after(prefix, after);
-                Box::new(self.inner().range::<Vec<u8>, _>(handle, range).map(owned))
+                let rows = self.inner().range::<Vec<u8>, _>(handle, range);
+                Box::new(rows.map(move |guard| self.owned(keyspace, guard)))
             }
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
@@ -327,7 +375,10 @@ impl EngineSnapshot for FjallSnapshot {
 
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.handle(keyspace) {
-            Ok(handle) => Box::new(self.inner().prefix(handle, prefix).rev().map(owned)),
+            Ok(handle) => {
+                let rows = self.inner().prefix(handle, prefix).rev();
+                Box::new(rows.map(move |guard| self.owned(keyspace, guard)))
+            }
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }

@@ -102,6 +102,12 @@ pub(crate) trait Engine: Send + Sync {
     /// Waits two seconds for snapshots that are older than the last commit, then fails. Call it from the thread that
     /// commits: afterwards nobody reads what the last commits replaced.
     fn wait_for_readers(&self) -> Result<(), VaultError>;
+
+    /// Remembers what its files look like, so that the next opening knows them again without reading all of them. Called now
+    /// and then, from any thread; not to be relied on.
+    fn note_files(&self) -> Result<(), VaultError> {
+        Ok(())
+    }
 }
 
 /// A reading at one moment.

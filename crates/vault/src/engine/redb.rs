@@ -30,7 +30,20 @@ const fn table(keyspace: Keyspace) -> TableDefinition<'static, &'static [u8], &'
 }
 
 fn failed(error: impl Into<redb::Error>) -> VaultError {
-    VaultError::Engine { engine: "redb", source: Box::new(error.into()) }
+    let source: Box<dyn std::error::Error + Send + Sync> = match error.into() {
+        // redb names no cause: whoever asks whether the disk is full would not find it.
+        redb::Error::Io(error) => Box::new(error),
+        other => Box::new(other),
+    };
+    VaultError::Engine { engine: "redb", source }
+}
+
+/// What redb says when something on the disk is not what it wrote, with the file; a disk that fails is told as that.
+fn unreadable(what: &str, error: impl Into<redb::Error>) -> VaultError {
+    match error.into() {
+        redb::Error::Io(source) if source.raw_os_error().is_some() => failed(redb::Error::Io(source)),
+        error => VaultError::Damaged { keyspace: "store", what: format!("{what} cannot be read: {error}") },
+    }
 }
 
 pub(super) struct Redb {
@@ -64,13 +77,14 @@ impl Redb {
         let opened = Database::builder().set_cache_size(CACHE_BYTES).create(folder.join(file));
         let database = opened.map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => VaultError::Locked { path: folder.to_path_buf() },
-            other => failed(other),
+            other => unreadable(&folder.join(file).display().to_string(), other),
         })?;
-        let write = database.begin_write().map_err(failed)?;
+        let path = folder.join(file).display().to_string();
+        let write = database.begin_write().map_err(|error| unreadable(&path, error))?;
         for keyspace in Keyspace::ALL {
-            write.open_table(table(keyspace)).map_err(failed)?;
+            write.open_table(table(keyspace)).map_err(|error| unreadable(&path, error))?;
         }
-        write.commit().map_err(failed)?;
+        write.commit().map_err(|error| unreadable(&path, error))?;
         Ok(database)
     }
 
@@ -183,40 +197,49 @@ impl RedbSnapshot {
         (from, to): (Bound<Vec<u8>>, Bound<Vec<u8>>),
     ) -> Result<redb::Range<'static, &'static [u8], &'static [u8]>, VaultError> {
         let range = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
-        self.table(keyspace)?.range::<&[u8]>(range).map_err(failed)
+        self.table(keyspace)?.range::<&[u8]>(range).map_err(|error| unread(keyspace, error))
     }
 }
 
 type RangeRow =
     Result<(redb::AccessGuard<'static, &'static [u8]>, redb::AccessGuard<'static, &'static [u8]>), redb::StorageError>;
 
-fn owned(row: RangeRow) -> Result<super::Row, VaultError> {
-    row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())).map_err(failed)
+fn owned(keyspace: Keyspace, row: RangeRow) -> Result<super::Row, VaultError> {
+    let row = row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec()));
+    row.map_err(|error| unread(keyspace, error))
+}
+
+/// An error of a reading, with the keyspace; all of them lie in one file.
+fn unread(keyspace: Keyspace, error: redb::StorageError) -> VaultError {
+    match unreadable(FILE, error) {
+        VaultError::Damaged { what, .. } => VaultError::Damaged { keyspace: keyspace.name(), what },
+        other => other,
+    }
 }
 
 impl EngineSnapshot for RedbSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
-        let value = ReadableTable::get(self.table(keyspace)?, key).map_err(failed)?;
+        let value = ReadableTable::get(self.table(keyspace)?, key).map_err(|error| unread(keyspace, error))?;
         Ok(value.map(|value| value.value().to_vec()))
     }
 
     fn scan(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.range(keyspace, bounds(prefix)) {
-            Ok(range) => Box::new(range.map(owned)),
+            Ok(range) => Box::new(range.map(move |row| owned(keyspace, row))),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
 
     fn scan_after(&self, keyspace: Keyspace, prefix: &[u8], after: &[u8]) -> Rows<'_> {
         match self.range(keyspace, bounds_after(prefix, after)) {
-            Ok(range) => Box::new(range.map(owned)),
+            Ok(range) => Box::new(range.map(move |row| owned(keyspace, row))),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
 
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_> {
         match self.range(keyspace, bounds(prefix)) {
-            Ok(range) => Box::new(range.rev().map(owned)),
+            Ok(range) => Box::new(range.rev().map(move |row| owned(keyspace, row))),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
@@ -227,7 +250,7 @@ struct Unreadable(String);
 
 impl Unreadable {
     fn error(&self) -> VaultError {
-        VaultError::Engine { engine: "redb", source: self.0.clone().into() }
+        VaultError::Engine { engine: "redb", source: format!("{FILE} cannot be read: {}", self.0).into() }
     }
 }
 

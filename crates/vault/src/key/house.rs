@@ -3,6 +3,7 @@
 //!
 //! Deliberately not: rotated with the key-encryption key. They protect look-ups and proofs, not what people entrusted.
 
+use super::recovery::RecoveryKey;
 use super::{MacKey, RecordKey, Secret};
 use crate::VaultError;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,6 +23,8 @@ pub(crate) struct HouseKeys {
     /// Marks rows for their tally.
     tally: Secret,
     narrowing: MacKey,
+    /// Opens what was taken while the root key was away.
+    pub(crate) sealed: RecoveryKey,
     /// Seals house records.
     pub(crate) house_record: RecordKey,
     /// Seals entries of the urgent log.
@@ -42,6 +45,7 @@ impl HouseKeys {
             tombstone: MacKey::new(&key("tombstone")),
             tally: key("tally"),
             narrowing: MacKey::new(&key("narrowing")),
+            sealed: RecoveryKey::from_secret(key("sealed")),
             house_record: key("house record"),
             urgent: key("urgent"),
             review: Signer::new(&key("review"))?,

@@ -15,6 +15,9 @@ use promise::{ArtefactKind, RefusalReason};
 use std::path::Path;
 use std::sync::Arc;
 
+mod full;
+mod midnight;
+
 struct House {
     vault: Vault,
     household: Household,

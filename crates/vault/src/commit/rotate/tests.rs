@@ -2,6 +2,7 @@
 //! lives opens, whoever was erased does not, and no old version is left at the end.
 
 use super::*;
+use crate::Urgency;
 use crate::commit::Command;
 use crate::engine::Op;
 use crate::record::{ConsentChange, Erasure, Identifier, IdentifierKind, Intake, MessageKey, Subject};
@@ -289,9 +290,10 @@ fn d14_what_is_written_between_the_slices_of_a_rotation_is_under_the_new_version
             // Somebody new before and behind the place that the walk has reached, and a new order for somebody known.
             let (yes_reply, answer) = tokio::sync::oneshot::channel();
             let newcomer = format!("new {n_slices}");
-            queue.send(Command::Consent(Box::new(yes(&newcomer, now)), None, yes_reply)).unwrap();
+            let yes = Command::Consent(Box::new(yes(&newcomer, now)), None, yes_reply);
+            queue.try_send(Urgency::Person, yes).unwrap();
             let (order_reply, outcomes) = tokio::sync::oneshot::channel();
-            queue.send(Command::Take(vec![order(&newcomer, now)], order_reply)).unwrap();
+            queue.try_send(Urgency::Server, Command::Take(vec![order(&newcomer, now)], order_reply)).unwrap();
             answers.send((answer, outcomes)).unwrap();
             n_slices += 1;
         });
