@@ -9,6 +9,7 @@
 
 mod address;
 mod opened;
+pub mod reminder;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -97,13 +98,7 @@ struct Links {
 
 impl Links {
     fn new(sender: &Sender, letter: &Letter<'_>) -> Result<Self, MailError> {
-        let token = letter.token;
-        let url_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '~');
-        if token.is_empty() || !token.chars().all(url_safe) {
-            return Err(MailError::Token);
-        }
-        let base = sender.base.as_str();
-        let page = format!("{base}/m/{token}");
+        let (base, page) = (sender.base.as_str(), message_page(sender, letter.token)?);
         Ok(Self {
             offer: offer_link(base, letter.link)?,
             less: format!("{page}#less"),
@@ -115,6 +110,15 @@ impl Links {
             why: page,
         })
     }
+}
+
+/// The page of a message.
+fn message_page(sender: &Sender, token: &str) -> Result<String, MailError> {
+    let url_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '~');
+    if token.is_empty() || !token.chars().all(url_safe) {
+        return Err(MailError::Token);
+    }
+    Ok(format!("{}/m/{token}", sender.base.as_str()))
 }
 
 fn offer_link(base: &str, link: &str) -> Result<String, MailError> {
@@ -191,32 +195,56 @@ impl std::fmt::Debug for Mail {
 /// # Errors
 /// [`MailError`].
 pub fn compose(sender: &Sender, letter: &Letter<'_>) -> Result<Mail, MailError> {
-    let to: Address = letter.to.parse().map_err(|_| MailError::Address)?;
-    if !letter.to.is_ascii() {
-        // A local part beyond ASCII needs SMTPUTF8 on every hop; saying no here is better than losing it there.
-        return Err(MailError::Address);
-    }
-    let n_chars = letter.title.chars().count();
-    if letter.title.trim().is_empty() || n_chars > TITLE_CHARS_MAX || letter.title.chars().any(char::is_control) {
-        return Err(MailError::Title);
-    }
     let links = Links::new(sender, letter)?;
     let text = TextPart { letter, sender, links: &links }.render().map_err(|_| MailError::Format)?;
     let html = HtmlPart { letter, sender, links: &links }.render().map_err(|_| MailError::Format)?;
+    let envelope = Envelope { message: letter.message, at: letter.at, to: letter.to, title: letter.title };
+    assemble(sender, &envelope, Some(&links.unsubscribe), text, html)
+}
 
+/// What every mail has, whatever it says.
+struct Envelope<'a> {
+    message: MessageId,
+    at: At,
+    to: &'a str,
+    title: &'a str,
+}
+
+/// Puts a mail together; one that sells something has a way to unsubscribe in its head.
+fn assemble(
+    sender: &Sender,
+    envelope: &Envelope<'_>,
+    unsubscribe: Option<&str>,
+    text: String,
+    html: String,
+) -> Result<Mail, MailError> {
+    let Envelope { message, at, to, title } = *envelope;
+    let address: Address = to.parse().map_err(|_| MailError::Address)?;
+    if !to.is_ascii() {
+        // A local part beyond ASCII needs SMTPUTF8 on every hop; saying no here is better than losing it there.
+        return Err(MailError::Address);
+    }
+    let to = address;
+    let n_chars = title.chars().count();
+    if title.trim().is_empty() || n_chars > TITLE_CHARS_MAX || title.chars().any(char::is_control) {
+        return Err(MailError::Title);
+    }
     let mut builder = Message::builder()
-        .message_id(Some(format!("<{}@{}>", letter.message, sender.domain())))
-        .date(instant(letter.at))
+        .message_id(Some(format!("<{message}@{}>", sender.domain())))
+        .date(instant(at))
         .from(sender.from.clone())
         .to(to.clone().into())
-        .subject(letter.title)
-        .raw_header(header("List-Unsubscribe", format!("<{}>", links.unsubscribe)))
-        .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        .subject(title);
+    if let Some(unsubscribe) = unsubscribe {
+        builder = builder
+            .raw_header(header("List-Unsubscribe", format!("<{unsubscribe}>")))
+            .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+    }
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(reply_to.clone());
     }
     // The boundary is the message's own id: no chance is drawn here, and no text of ours contains it.
-    let parts = MultiPart::alternative().boundary(format!("part_{}", letter.message));
+    let parts = MultiPart::alternative().boundary(format!("part_{message}"));
     let parts = parts.singlepart(part(ContentType::TEXT_PLAIN, text)?).singlepart(part(ContentType::TEXT_HTML, html)?);
     let bytes = builder.multipart(parts).map_err(|_| MailError::Format)?.formatted();
     if bytes.len() > MAIL_BYTES_MAX {

@@ -21,15 +21,16 @@ mod tests;
 use crate::DeliverError;
 use crate::dkim::Signer;
 use crate::egress::{CONNECTIONS_MAX, Connection, Handover, Relay, RelayFault};
+use crate::mail::reminder::{self, Reminder, Yes};
 use crate::mail::{Letter, Mail, MailError, compose, where_from};
 use crate::recipient::recipients;
 use crate::sender::Sender;
 use model::{ArtefactId, At, FactName, Kind, Value};
-use promise::{Promise, Refusal, RefusalReason};
+use promise::{Artefact, Promise, Refusal, RefusalReason};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use vault::{Attempt, AttemptEnd, OutboxEntry, UNKNOWN, Vault, VaultError};
+use vault::{Attempt, AttemptEnd, OutboxEntry, REMINDER_TITLE, UNKNOWN, Vault, VaultError};
 
 /// Messages that one step takes, at most.
 pub const BUDGET_MAX: usize = 500;
@@ -385,6 +386,24 @@ impl Round<'_> {
         let address = permit.fact(&name)?.ok_or(Refusal::because(RefusalReason::NoAddress))?;
         let address = address.reveal();
         let Value::Text(to) = &address.value else { return Err(Unwritten::Failed("address_unreadable")) };
+        let fault = |error| match error {
+            MailError::Address => Unwritten::Failed("address_unreadable"),
+            _ => UNFIT,
+        };
+        if promise.artefacts().get(&entry.artefact).is_some_and(Artefact::is_reminder) {
+            let shared = permit.shared()?;
+            let yeses: Vec<Yes> = shared.iter().map(|yes| Yes::new(promise, yes.reveal())).collect();
+            let reminder = Reminder {
+                message: entry.message,
+                at: self.vault.now(),
+                to,
+                address_from: &where_from(promise, address),
+                title: REMINDER_TITLE,
+                yeses: &yeses,
+                token,
+            };
+            return reminder::compose(&self.mailer.sender, &reminder).map_err(fault);
+        }
         let decision = snapshot.decision(&permit, entry.decision)?.ok_or(Unwritten::Failed("decision_gone"))?;
         permit.still_holds(entry.decision)?;
         let trace = decision.trace.reveal();
@@ -406,10 +425,7 @@ impl Round<'_> {
             why: &trace.why().ok_or(UNFIT)?,
             token,
         };
-        compose(&self.mailer.sender, &letter).map_err(|error| match error {
-            MailError::Address => Unwritten::Failed("address_unreadable"),
-            _ => UNFIT,
-        })
+        compose(&self.mailer.sender, &letter).map_err(fault)
     }
 
     /// Writes the end back. The try has happened, so a busy vault is asked again; what stays without an end is ended as

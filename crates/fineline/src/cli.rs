@@ -2,7 +2,7 @@
 
 use crate::command::{
     apply, audit, backup, breach, campaign, census, check, completions, config as config_command, demo, doctor,
-    explain, fmt, fsck, import, init, key, man, notice, person, plan, recipient, restore, segment, serve, source,
+    explain, fmt, fsck, hold, import, init, key, man, notice, person, plan, recipient, restore, segment, serve, source,
     staff, upgrade,
 };
 use crate::config::Settings;
@@ -131,6 +131,9 @@ pub enum Command {
     /// See who else gets data of people, and the secret that signs calls to them
     #[command(subcommand)]
     Recipient(recipient::Command),
+    /// Hold a person's data for a court or an authority; list holds, or end them
+    #[command(subcommand)]
+    Hold(hold::Command),
     /// Count a segment: match, may be told, will hear this week
     #[command(subcommand)]
     Segment(segment::Command),
@@ -196,6 +199,7 @@ impl Command {
             Self::Import(args) => import::run(&args, ground),
             Self::Person(command) => person::run(command, ground),
             Self::Recipient(command) => recipient::run(command, ground),
+            Self::Hold(command) => hold::run(command, ground),
             Self::Segment(command) => segment::run(command, ground),
             Self::Campaign(command) => campaign::run(command, ground),
             Self::Census(command) => census::run(command, ground),

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod explain;
 pub mod fmt;
 pub mod fsck;
+pub mod hold;
 pub mod import;
 pub mod init;
 pub mod key;

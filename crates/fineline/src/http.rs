@@ -112,8 +112,9 @@ struct Operator {
 }
 
 /// What whoever reads the data folder may ask of the serving process, on the console's listener: they show the pass that lies
-/// there. `POST /backup`: the streams of a backup, in which everything is ciphertext. `POST /alarms/open`: how many alarms nobody
-/// has looked at, and how many calls to recipients are overdue. `POST /key/rotate`. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory;
+/// there. `POST /backup`: the streams of a backup, in which everything is ciphertext. `POST /removal`: whether what has ended is
+/// removed in time. `POST /alarms/open`: how many alarms nobody has looked at, and how many calls to recipients are overdue.
+/// `POST /key/rotate`. `POST /census/memory`: whether keys, given only as hashes, stand in this process's memory;
 /// it tells nobody a key, for who asks must know its hash already.
 pub fn operator_routes(vault: Vault, pass: Pass) -> Router {
     let (turn, backup, rotating) = (Mutex::new(()), Arc::default(), tokio::sync::Mutex::default());
@@ -122,6 +123,7 @@ pub fn operator_routes(vault: Vault, pass: Pass) -> Router {
     Router::new()
         .route("/census/memory", post(search_memory))
         .route("/alarms/open", post(open_alarms))
+        .route("/removal", post(removal_state))
         .route("/backup", post(give_streams))
         .route("/key/rotate", post(rotate_keys))
         .route_layer(is_operator)
@@ -217,6 +219,19 @@ async fn open_alarms(State(operator): State<Arc<Operator>>) -> Response {
         tracing::error!(error = error as &dyn std::error::Error, "the calls to recipients could not be counted");
     });
     Json(serde_json::json!({ "open": operator.vault.n_alarms_open(), "calls_overdue": n_overdue.ok() })).into_response()
+}
+
+/// How far the removal of what has ended has come.
+async fn removal_state(State(operator): State<Arc<Operator>>) -> Response {
+    match operator.vault.removal() {
+        Ok(state) => Json(serde_json::json!({
+            "due_at_ms": state.due_at().ms(),
+            "late": state.is_late(operator.vault.now()),
+            "within_days": state.within_days,
+        }))
+        .into_response(),
+        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "unreadable", "the house cannot be read just now"),
+    }
 }
 
 /// What is asked of a rotation.

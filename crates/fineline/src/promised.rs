@@ -12,7 +12,7 @@ use std::sync::Arc;
 use vault::Vault;
 
 /// The text in force.
-const NOW: &str = "promise/now";
+const NOW: &str = vault::PROMISE_IN_FORCE;
 /// The text that people are being told of, and since when.
 const NEXT: &str = "promise/next";
 

@@ -81,7 +81,9 @@ pub fn rotating(vault: Vault, clock: Arc<dyn Clock>, at: TimeOfDay) -> Job {
             return Ok(Did::NothingFor(LOOK));
         }
         unfinished_since = None;
-        if !is_due(&state, at, now, since) {
+        // What has ended is removed within the days that people were told, deleted keys or not.
+        let is_pressing = vault.removal().is_ok_and(|removal| removal.is_pressing(at.latest(now)));
+        if !is_due(&state, at, now, since) && !is_pressing {
             return Ok(Did::NothingFor(LOOK));
         }
         match vault.rotate() {

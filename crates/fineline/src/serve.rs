@@ -334,7 +334,7 @@ fn telling(vault: Vault, caller: Caller, rng: Arc<dyn Rng>) -> anyhow::Result<Jo
 }
 
 /// Once after the start and once on every new day.
-fn sweeping(vault: Vault, clock: Arc<dyn Clock>) -> Job {
+pub(crate) fn sweeping(vault: Vault, clock: Arc<dyn Clock>) -> Job {
     let mut swept_on: Option<Day> = None;
     let step = move || {
         let today = clock.now().day();
@@ -344,9 +344,15 @@ fn sweeping(vault: Vault, clock: Arc<dyn Clock>) -> Job {
         let done = vault.sweep().and_then(vault::Pending::wait);
         judged(done, |swept| {
             metrics::counter!("fineline_program_swept_records_total").increment(swept.n_records);
+            metrics::counter!("fineline_program_lapsed_answers_total").increment(swept.n_lapsed);
+            metrics::counter!("fineline_program_left_people_total").increment(swept.n_left);
+            metrics::counter!("fineline_program_reminders_total").increment(swept.n_reminded);
             tracing::info!(
                 records = swept.n_records,
                 day_secrets = swept.n_day_secrets,
+                lapsed = swept.n_lapsed,
+                left = swept.n_left,
+                reminded = swept.n_reminded,
                 "swept what had outlived its date"
             );
             swept_on = Some(today);

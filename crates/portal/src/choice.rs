@@ -3,6 +3,7 @@
 
 use crate::copy::{AnswerCopy, ContactCopy, PersonCopy};
 use crate::frame::Frame;
+use crate::leaving::LeavingPart;
 use crate::words;
 use askama::Template;
 use model::{At, ConsentStatus, Method, ProfileId, PurposeName, Words};
@@ -28,6 +29,7 @@ pub(crate) struct ChoicesPage {
     pub(crate) limit: u32,
     /// Things and offers that never come again, in one line.
     pub(crate) turned_down: String,
+    pub(crate) leaving: Option<LeavingPart>,
 }
 
 /// One purpose.
@@ -40,6 +42,8 @@ pub(crate) struct ChoiceRow {
     pub(crate) is_yes: bool,
     pub(crate) state: String,
     pub(crate) when: Option<String>,
+    /// The day on which the yes ends if nothing is heard of the person.
+    pub(crate) lapses: Option<String>,
     pub(crate) made_up: bool,
     pub(crate) levels: Vec<LevelRow>,
     pub(crate) yes_effect: String,
@@ -64,7 +68,10 @@ pub(crate) struct AlonePage {
 
 impl ChoicesPage {
     pub(crate) fn new(frame: Frame, promise: &Promise, copy: &PersonCopy) -> Self {
-        let row = |purpose: &Purpose| choice(promise, purpose, copy.answer(purpose.name.as_str()));
+        let row = |purpose: &Purpose| {
+            let lapses = copy.leaving.lapses_at(purpose.name.as_str()).map(crate::words::When::day);
+            ChoiceRow { lapses, ..choice(promise, purpose, copy.answer(purpose.name.as_str())) }
+        };
         let (needed, free): (Vec<_>, Vec<_>) =
             promise.purposes.values().partition(|purpose| purpose.basis == Basis::Contract);
         Self {
@@ -75,6 +82,7 @@ impl ChoicesPage {
             less: less(&copy.contact),
             limit: limit(&copy.contact),
             turned_down: words::list(&copy.contact.turned_down_words),
+            leaving: LeavingPart::new(promise, copy),
         }
     }
 }
@@ -123,6 +131,7 @@ fn choice(promise: &Promise, purpose: &Purpose, answer: Option<&AnswerCopy>) -> 
         is_yes,
         state: answer.map_or("We never asked, so it is a no", |answer| answer.status_words).to_owned(),
         when: answer.map(|answer| format!("on {}, {}", answer.answered_at.day(), answer.method_words)),
+        lapses: None,
         made_up: answer.is_some_and(|answer| answer.made_up),
         levels: purpose
             .levels

@@ -2,6 +2,7 @@
 //! the API all show this one thing, so none of them can know more than another. It is read by [`crate::reader`] and
 //! renders nothing.
 
+use crate::leaving::LeavingCopy;
 use crate::words::{self, When};
 use model::{At, Value};
 use serde::Serialize;
@@ -23,6 +24,7 @@ pub(crate) struct PersonCopy {
     pub(crate) uses: Vec<UseCopy>,
     pub(crate) staff_reads: Vec<StaffCopy>,
     pub(crate) given: Vec<GivenCopy>,
+    pub(crate) leaving: LeavingCopy,
 }
 
 /// What somebody else got, and when.

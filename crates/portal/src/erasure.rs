@@ -13,6 +13,8 @@ use vault::Erasure;
 pub(crate) struct ErasePage {
     pub(crate) frame: Frame,
     pub(crate) csrf: String,
+    /// The day on which the last hold on the person's data ends.
+    pub(crate) held_until: Option<String>,
 }
 
 /// `/privacy/gone/{one-time}`

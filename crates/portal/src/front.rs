@@ -4,8 +4,8 @@
 use crate::frame::Frame;
 use crate::words::{self, When};
 use askama::Template;
-use promise::notice::Notice;
 use promise::{Basis, Promise};
+use promise::{HoldsOn, RemovalRecord, notice::Notice};
 
 /// `/privacy`
 #[derive(Template)]
@@ -71,9 +71,10 @@ pub(crate) struct NoticePage {
 }
 
 impl NoticePage {
-    /// The notice of the promise in force, in its default language.
-    pub(crate) fn new(frame: Frame, promise: &Promise) -> Self {
+    /// The notice of the promise in force, in its default language, with the holds that are on and what was measured.
+    pub(crate) fn new(frame: Frame, promise: &Promise, holds: Option<HoldsOn>, record: Option<RemovalRecord>) -> Self {
         let notice = promise.notice_text(promise.languages.first().map_or("en", String::as_str));
+        let notice = notice.with_record(holds, record);
         Self { frame, since: When(notice.starts.start()), notice }
     }
 }

@@ -318,7 +318,9 @@ async fn enter_page(
 }
 
 async fn enter(With(state): With<Arc<State>>, visit: Visit, Path(secret): Path<String>) -> Result<Response, Sorry> {
-    let token = state.sessions.enter(&secret).ok_or(Sorry::Gone)?;
+    let (token, person) = state.sessions.enter(&secret).ok_or(Sorry::Gone)?;
+    // A visit is an act of the person: the dates that a silence would bring move on.
+    state.vault().visited(person)?.await?;
     if let Some(before) = visit.session {
         state.sessions.leave(&before);
     }

@@ -26,6 +26,7 @@ mod frame;
 mod front;
 mod guess;
 mod http;
+mod leaving;
 mod message;
 mod profile;
 mod reader;

@@ -10,7 +10,7 @@ use crate::words;
 use askama::Template;
 use model::{ConsentStatus, Kind, Method, PurposeName, Words};
 use promise::{Artefact, Basis, Promise, Refusal};
-use vault::{Reduction, Snapshot, TokenTarget};
+use vault::{Permit, Reduction, SharedView, Snapshot, TokenTarget};
 
 /// Where a stop is taken back: a yes needs its person.
 pub(crate) const YES_AGAIN: &str = "You can say yes again on your own page. Open it through your account in our shop.";
@@ -22,6 +22,7 @@ pub(crate) enum Act {
     UndoLess,
     NotThis,
     Stop,
+    Keep,
 }
 
 /// `/m/{token}`
@@ -41,6 +42,8 @@ pub(crate) struct WhyPage {
     /// What "less often" leads to.
     pub(crate) less: String,
     pub(crate) can_turn_down: bool,
+    /// In a reminder: each yes in its own words, and the day on which it ends by itself.
+    pub(crate) reminds: Vec<(String, String)>,
     /// What "not this" names.
     pub(crate) thing: Option<String>,
 }
@@ -92,6 +95,7 @@ impl Act {
             "undo-less" => Some(Self::UndoLess),
             "not-this" => Some(Self::NotThis),
             "stop" | "unsubscribe" => Some(Self::Stop),
+            "keep" => Some(Self::Keep),
             _ => None,
         }
     }
@@ -117,6 +121,12 @@ impl Act {
                 effect: "You never get this offer from us again.".to_owned(),
                 button: "Not this",
             },
+            Self::Keep => Ask {
+                act: "keep",
+                title: "Keep it as it is?",
+                effect: "Nothing changes. We know that you are still there.".to_owned(),
+                button: "Keep it",
+            },
             Self::Stop => Ask {
                 act: "stop",
                 title: "Stop these messages?",
@@ -133,6 +143,7 @@ impl Act {
             Self::Less => vec![Reduction::LessBy(target.made_for)],
             Self::UndoLess => vec![Reduction::UndoLessBy(target.made_for)],
             Self::NotThis => turned_down(snapshot, target).into_iter().collect(),
+            Self::Keep => Vec::new(),
             Self::Stop => {
                 let promise = snapshot.promise();
                 let stop = |purpose: PurposeName| {
@@ -159,10 +170,17 @@ fn stop_words(promise: &Promise, purpose: &PurposeName) -> String {
     format!("They stop at once. We take it as a no to: “{}” Stop these messages", words::purpose(promise, purpose))
 }
 
+/// Whether the message is the yearly reminder of what the person shares.
+pub(crate) fn is_reminder(promise: &Promise, target: TokenTarget) -> bool {
+    promise.artefacts().get(&target.artefact).is_some_and(Artefact::is_reminder)
+}
+
 /// The purposes that the message's campaign acts for.
 fn purposes(promise: &Promise, target: TokenTarget) -> Vec<PurposeName> {
     let declared = promise.artefacts().get(&target.artefact).map(|artefact| &artefact.terms);
     let mut found: Vec<PurposeName> = match declared {
+        // A reminder speaks of every yes.
+        Some(_) if is_reminder(promise, target) => promise.purposes.keys().cloned().collect(),
         Some(terms) => terms.purposes().cloned().collect(),
         None => promise
             .campaigns
@@ -199,12 +217,23 @@ impl WhyPage {
             basis_words: message.as_ref().and_then(|message| basis_words(message.basis)),
             less: choice::less(&reader.contact(&permit)),
             can_turn_down: has_offer,
+            reminds: if is_reminder(promise, target) { reminds(promise, &permit)? } else { Vec::new() },
             thing: message.as_ref().and_then(|message| message.item_title.clone().or_else(|| message.title.clone())),
             message,
             token,
             frame,
         })
     }
+}
+
+/// Each yes in its own words, and the day on which it ends by itself.
+fn reminds(promise: &Promise, permit: &Permit<'_>) -> Result<Vec<(String, String)>, Refusal> {
+    let shared = permit.shared()?;
+    let row = |yes: &SharedView| {
+        let ends = yes.lapses_at.map_or_else(String::new, |at| words::When(at).day());
+        (words::purpose(promise, &yes.purpose), ends)
+    };
+    Ok(shared.iter().map(|yes| row(yes.reveal())).collect())
 }
 
 /// The day of the newest yes to one of these purposes.

@@ -5,6 +5,7 @@ use crate::copy::{
     AnswerCopy, ContactCopy, EventCopy, FactCopy, GivenCopy, GuessCopy, LineCopy, MessageCopy, PersonCopy, PurposeCopy,
     ReaderCopy, StaffCopy, StepCopy, UseCopy, ValueCopy,
 };
+use crate::leaving::LeavingCopy;
 use crate::words::{self, When};
 use model::{ArtefactId, At, Day, EventKind, ItemCode, Kind, Method, ProfileId, Value};
 use promise::{Artefact, ArtefactKind, CandidatesPlan, ChannelKind, Promise, Refusal, RefusalReason};
@@ -52,6 +53,7 @@ impl PersonCopy {
             uses: permit.uses()?.iter().map(|used| reader.use_copy(used.reveal())).collect(),
             staff_reads: permit.staff_reads()?.iter().map(|read| staff_copy(read.reveal())).collect(),
             given: permit.given()?.iter().map(|given| given_copy(given.reveal())).collect(),
+            leaving: LeavingCopy::new(permit.leaving()?.reveal(), permit.shared()?.iter().map(|yes| yes.reveal())),
         })
     }
 }
@@ -263,6 +265,7 @@ impl<'s> Reader<'s> {
             Artefact::PORTAL => "You, on these pages".to_owned(),
             Artefact::DESK => "Our staff".to_owned(),
             Artefact::BREACH_NOTICE => "We, to tell you that data was taken".to_owned(),
+            Artefact::REMINDER => "We, to remind you of what you share".to_owned(),
             Artefact::ITEMS => "What goes with what".to_owned(),
             _ if promise.campaigns.contains_key(name) => format!("Campaign “{}”", name.replace('_', " ")),
             _ if promise.segments.contains_key(name) => format!("Group “{}”", name.replace('_', " ")),

@@ -12,6 +12,7 @@ use crate::erasure::{ErasePage, ErasedPage, RequestPage, UndonePage};
 use crate::export::{self, ExportPage};
 use crate::frame::Frame;
 use crate::front::{EnterPage, FrontPage, NoticePage, SorryPage};
+use crate::leaving::{HoldCopy, LeavingCopy, YesCopy};
 use crate::message::{Act, AddressPage, AskPage, DonePage, WhyPage};
 use crate::profile::{EventPage, EventsPage, MePage};
 use crate::receipt::{ReceiptPage, ReceiptsPage};
@@ -72,7 +73,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
     };
     Ok(vec![
         ("front", FrontPage::new(open.clone(), promise).render()?),
-        ("notice", NoticePage::new(Frame { gpc: true, ..open.clone() }, promise).render()?),
+        ("notice", NoticePage::new(Frame { gpc: true, ..open.clone() }, promise, None, None).render()?),
         ("enter", EnterPage { frame: open.clone(), secret: "sample".to_owned() }.render()?),
         ("gone", SorryPage::gone(open.clone()).render()?),
         ("stale-form", SorryPage::stale_form(open.clone()).render()?),
@@ -89,6 +90,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
                 basis_words: crate::message::basis_words(message.basis),
                 less: choice::less(&sample.contact()),
                 can_turn_down: true,
+                reminds: Vec::new(),
                 thing: message.item_title.clone(),
                 message: Some(message),
             }
@@ -104,6 +106,7 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
                 basis_words: None,
                 less: choice::less(&sample.contact()),
                 can_turn_down: false,
+                reminds: vec![(says.clone(), When(NOW.plus_days(526)).day())],
                 thing: None,
                 message: None,
             }
@@ -140,7 +143,15 @@ pub fn pages(promise: &Promise, sample: Sample) -> Result<Vec<(&'static str, Str
         ("receipts", ReceiptsPage { frame: frame("/privacy/me/receipts"), answers: copy().answers }.render()?),
         ("receipt", ReceiptPage { frame: frame("/privacy/me/receipts"), answer: sample.answer("offers", 1) }.render()?),
         ("export", ExportPage { frame: frame("/privacy/me/export"), csrf: csrf() }.render()?),
-        ("erase", ErasePage { frame: frame("/privacy/me/erase"), csrf: csrf() }.render()?),
+        (
+            "erase",
+            ErasePage {
+                frame: frame("/privacy/me/erase"),
+                csrf: csrf(),
+                held_until: Some(When(NOW.plus_days(30)).day()),
+            }
+            .render()?,
+        ),
         ("erased", gone(Erasure::WithinADay).render()?),
         ("erased-now", gone(Erasure::Now).render()?),
         ("undone", undone(None).render()?),
@@ -211,6 +222,7 @@ impl Sample {
             uses: Vec::new(),
             staff_reads: Vec::new(),
             given: Vec::new(),
+            leaving: LeavingCopy { fate: "forget", ..LeavingCopy::default() },
         }
     }
 
@@ -260,6 +272,25 @@ impl Sample {
                 staff: self.text("Anna, help desk"),
                 reason: self.text("You called about a parcel."),
             }],
+            leaving: LeavingCopy {
+                leaves_at: Some(When(NOW.plus_days(900))),
+                fate: "minimum",
+                chosen_at: Some(When(NOW.plus_days(-204))),
+                reminded_at: Some(When(NOW.plus_days(-20))),
+                yeses: vec![YesCopy {
+                    purpose: "offers".to_owned(),
+                    since: When(NOW.plus_days(-204)),
+                    lapses_at: Some(When(NOW.plus_days(526))),
+                }],
+                holds: vec![HoldCopy {
+                    names: vec![self.text("email")],
+                    reason: self.text("A court asked us to."),
+                    staff: self.text("Grace"),
+                    since: When(NOW.plus_days(-3)),
+                    until: NOW.day().plus(30).to_string(),
+                }],
+                ..LeavingCopy::default()
+            },
             ..self.empty(promise)
         }
     }

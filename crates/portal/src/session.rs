@@ -157,7 +157,7 @@ impl Sessions {
 
     /// Uses a link up: the token of the new session's cookie.
     #[must_use]
-    pub fn enter(&self, secret: &str) -> Option<String> {
+    pub fn enter(&self, secret: &str) -> Option<(String, ProfileId)> {
         let now = self.vault.now();
         let (blind, token, csrf) = (self.blind(secret), self.secret(), self.secret());
         let session = self.blind(&token);
@@ -169,7 +169,7 @@ impl Sessions {
         let proof = Proof::HandOff;
         let open = Open { person: link.person, proof, csrf, ends_at, until: now.plus_ms(IDLE_MS), rotate_at };
         held.open.insert(session, open);
-        Some(token)
+        Some((token, link.person))
     }
 
     /// The session of a cookie, if it is still open; keeps it open, and gives it a new token from time to time.

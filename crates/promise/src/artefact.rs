@@ -94,6 +94,8 @@ impl Artefact {
     pub const DESK: &'static str = "desk";
     /// The name of the page that finds the addresses of people who have to be told of a breach.
     pub const BREACH_NOTICE: &'static str = "breach_notice";
+    /// The name of the page that finds whom to remind of what they share.
+    pub const REMINDER: &'static str = "reminder";
     /// The name of the item-to-item model.
     pub const ITEMS: &'static str = "items";
 
@@ -131,6 +133,13 @@ impl Artefact {
     #[must_use]
     pub fn is_breach_notice(&self) -> bool {
         self.is_page(Self::BREACH_NOTICE)
+    }
+
+    /// Whether this writes to people once a year what they share: it reads addresses and nothing else, and acts for no
+    /// purpose of the company but for the person's own memory.
+    #[must_use]
+    pub fn is_reminder(&self) -> bool {
+        self.is_page(Self::REMINDER)
     }
 
     fn is_page(&self, name: &str) -> bool {
@@ -268,7 +277,8 @@ impl Promise {
         }))
     }
 
-    fn of_breach_notice(&self) -> Artefact {
+    /// A page that reads addresses and nothing else.
+    fn of_addresses(&self, name: &'static str) -> Artefact {
         let addresses = self.fields.values().filter(|field| field.kind == Kind::Email);
         let terms = Terms {
             purpose: None,
@@ -276,7 +286,7 @@ impl Promise {
             reads: addresses.map(|field| field.name.as_str().to_owned()).collect(),
             properties: BTreeSet::new(),
         };
-        Artefact::new(ArtefactKind::Page, Artefact::BREACH_NOTICE, terms, ReviewRole::BuiltIn, |_| {})
+        Artefact::new(ArtefactKind::Page, name, terms, ReviewRole::BuiltIn, |_| {})
     }
 
     fn of_page(&self, name: &'static str) -> Artefact {
@@ -298,7 +308,8 @@ pub(crate) fn of(promise: &Promise) -> BTreeMap<ArtefactId, Artefact> {
     let campaigns = promise.campaigns.values().filter_map(|campaign| promise.of_campaign(campaign));
     let traits = promise.traits.values().filter_map(|plan| promise.of_trait(plan));
     let model = promise.candidates.iter().filter_map(|candidates| promise.of_model(candidates));
-    let pages = [promise.of_page(Artefact::PORTAL), promise.of_page(Artefact::DESK), promise.of_breach_notice()];
+    let addresses = [Artefact::BREACH_NOTICE, Artefact::REMINDER].map(|name| promise.of_addresses(name));
+    let pages = [promise.of_page(Artefact::PORTAL), promise.of_page(Artefact::DESK)].into_iter().chain(addresses);
     let all = segments.chain(campaigns).chain(traits).chain(model).chain(pages);
     all.map(|artefact| (artefact.id, artefact)).collect()
 }
@@ -333,6 +344,7 @@ mod tests {
                 "page breach_notice",
                 "page desk",
                 "page portal",
+                "page reminder",
                 "segment lapsed",
                 "trait days_since_order",
                 "trait orders_90d",
@@ -356,7 +368,8 @@ mod tests {
     #[test]
     fn only_the_persons_own_pages_act_for_no_purpose() {
         for artefact in parse(SHOP).artefacts().values() {
-            let own = artefact.is_portal() || artefact.is_desk() || artefact.is_breach_notice();
+            let own =
+                artefact.is_portal() || artefact.is_desk() || artefact.is_breach_notice() || artefact.is_reminder();
             assert_eq!(artefact.terms.purpose.is_none(), own, "{}", artefact.name);
             assert_eq!(artefact.review == ReviewRole::BuiltIn, own, "{}", artefact.name);
         }

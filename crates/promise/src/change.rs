@@ -1,7 +1,7 @@
 //! What changes between two promises, and which way: does the company get to do more, or less? `plan` prints this; only
 //! a change that lets it do more needs notice, and never reaches people who agreed to the old words.
 
-use crate::declaration::{EventPlan, Field, Promise, Purpose, RecipientPlan, Retention};
+use crate::declaration::{AfterLeaving, EventPlan, Field, Promise, Purpose, RecipientPlan, Retention};
 use model::{Class, Day, PurposeName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ pub enum Direction {
     Neutral,
 }
 
-/// What becomes of data when how long, since when or for what it is kept changes: it lies in the class it came under.
-const STORED: &str = " (what is stored stays, closed to every reader until this is undone)";
+/// What becomes of data that is stored already when how long, since when or for what it is kept changes.
+const STORED: &str = " (what is stored goes on under the stricter of both)";
 
 impl Direction {
     /// The word on `plan`'s page.
@@ -173,8 +173,30 @@ impl Comparison {
         }
         let days = |promise: &Promise| i64::from(promise.notice.tell_people_before_days);
         self.number(("notice", ""), "tell_people_before", days(old), days(new), (Narrowing, Expanding), &[]);
+        let days = |promise: &Promise| i64::from(promise.notice.removed_within_days);
+        self.number(("notice", ""), "removed_within", days(old), days(new), (Expanding, Narrowing), &[]);
+        self.after_leaving(old.after_leaving.as_ref(), new.after_leaving.as_ref(), &all);
         let (a, b) = (i64::from(old.notice.version), i64::from(new.notice.version));
         self.number(("notice", ""), "version", a, b, (Neutral, Neutral), &[]);
+    }
+
+    fn after_leaving(&mut self, old: Option<&AfterLeaving>, new: Option<&AfterLeaving>, all: &[PurposeName]) {
+        let at = ("after_leaving", "");
+        match (old, new) {
+            (None, None) => {}
+            (None, Some(_)) => self.add(at.0, at.1, "silence counts as leaving".to_owned(), Narrowing, &[]),
+            (Some(_), None) => self.add(at.0, at.1, "nobody counts as having left".to_owned(), Expanding, all),
+            (Some(old), Some(new)) => {
+                let days = |plan: &AfterLeaving| i64::from(plan.inactive_days);
+                self.number(at, "inactive days", days(old), days(new), (Expanding, Narrowing), all);
+                let words = |plan: &AfterLeaving| plan.choices.iter().map(|choice| choice.as_str()).collect();
+                let (before, after): (BTreeSet<&str>, BTreeSet<&str>) = (words(old), words(new));
+                // A choice more is the person's to make; one less ends what they chose as the strictest.
+                self.set(at, "choices", (&before, &after), (Neutral, Narrowing), &[]);
+                let days = |plan: &AfterLeaving| i64::from(plan.until_days_max);
+                self.number(at, "until_at_most days", days(old), days(new), (Neutral, Narrowing), &[]);
+            }
+        }
     }
 
     fn number(
@@ -213,6 +235,8 @@ impl Comparison {
             let what = format!("basis {} → {}", old.basis.as_str(), new.basis.as_str());
             self.add(at.0, at.1, what, direction, own);
         }
+        let days = |purpose: &Purpose| i64::from(purpose.lapse_days);
+        self.number(at, "lapses_after days", days(old), days(new), (Expanding, Narrowing), own);
         let before: BTreeMap<&str, &BTreeSet<String>> =
             old.levels.iter().map(|(name, set)| (name.as_str(), set)).collect();
         let after: BTreeMap<&str, &BTreeSet<String>> =
@@ -295,7 +319,7 @@ impl Comparison {
                     self.add(
                         at.0,
                         at.1,
-                        "removed: its values are erased".to_owned(),
+                        "removed: its values are closed, and end by the old words".to_owned(),
                         Narrowing,
                         &before.retention.purposes,
                     );
@@ -349,6 +373,10 @@ impl Comparison {
         if old.since != new.since {
             self.add(at.0, at.1, format!("another clock for its end{STORED}"), Expanding, &new.purposes);
         }
+        if old.end_on != new.end_on {
+            let direction = if old.end_on.is_none() { Narrowing } else { Expanding };
+            self.add(at.0, at.1, format!("another event ends it{STORED}"), direction, &new.purposes);
+        }
     }
 
     fn events(&mut self, old: &Promise, new: &Promise) {
@@ -357,7 +385,8 @@ impl Comparison {
             match (before, after) {
                 (None, Some(after)) => self.add(at.0, at.1, "added".to_owned(), Expanding, &after.retention.purposes),
                 (Some(before), None) => {
-                    self.add(at.0, at.1, "removed".to_owned(), Narrowing, &before.retention.purposes);
+                    let what = "removed: what is stored is closed, and ends by the old words".to_owned();
+                    self.add(at.0, at.1, what, Narrowing, &before.retention.purposes);
                 }
                 (Some(before), Some(after)) => self.event(at, before, after),
                 (None, None) => {}

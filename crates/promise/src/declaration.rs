@@ -47,6 +47,8 @@ pub struct Promise {
     pub guard: GuardPlan,
     /// Versions of the notice, ascending; the last one whose day has come binds.
     pub notice: NoticePlan,
+    /// What becomes of people's data once they have left; `None` = nobody counts as having left.
+    pub after_leaving: Option<AfterLeaving>,
     /// Where each declaration stands, for "the promise line that decided": (kind, name) → line.
     pub lines: BTreeMap<(&'static str, String), u32>,
     /// SHA-256 of the canonical form: spaces, comments and order do not change it.
@@ -82,6 +84,8 @@ pub struct Purpose {
     /// How much a person may choose to share, least first: level name → names of properties readable at that level.
     /// Empty = no levels. The level "full" is what a plain yes means.
     pub levels: Vec<(String, BTreeSet<String>)>,
+    /// A yes ends after so many days without an act of the person. Of no meaning for a contract.
+    pub lapse_days: i32,
 }
 
 /// `[recipient.NAME]`: somebody who gets data of people. Nothing leaves to anybody who has no such section, but mails
@@ -148,6 +152,8 @@ pub struct Retention {
     pub keep_days: i32,
     /// From when.
     pub since: Since,
+    /// The person's next event of this name ends it as well, whichever comes first.
+    pub end_on: Option<EventName>,
     /// Short stable id: the first four bytes of the SHA-256 of the canonical text.
     pub(crate) id: RetentionId,
 }
@@ -159,6 +165,8 @@ pub enum Since {
     Receipt,
     /// The person's latest event of this name.
     Last(EventName),
+    /// When the person leaves: says so, or has been silent for as long as `[after_leaving]` names.
+    Leaving,
 }
 
 /// Short stable id of a retention class: first four bytes of the SHA-256 of its canonical text.
@@ -367,6 +375,40 @@ pub struct GuardPlan {
     pub smallest_group: u32,
 }
 
+/// `[after_leaving]`: what people may choose for the time after they have left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AfterLeaving {
+    /// So many days without an act of the person count as leaving.
+    pub inactive_days: i32,
+    /// What may be chosen. To be forgotten is always among it, and holds for whoever chose nothing.
+    pub choices: BTreeSet<FateKind>,
+    /// "All until a date" reaches at most so many days ahead.
+    pub until_days_max: i32,
+}
+
+/// What becomes of somebody's data once they have left, the strictest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FateKind {
+    /// Everything is erased.
+    Forget,
+    /// What the contract purposes need stays as long as its dates say; every other purpose ends.
+    Minimum,
+    /// Everything stays until a date, and is erased on it.
+    Until,
+}
+
+/// A fate as one person chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Fate {
+    /// Everything is erased.
+    #[default]
+    Forget,
+    /// What the contract purposes need stays as long as its dates say; every other purpose ends.
+    Minimum,
+    /// Everything stays until this day begins, and is erased then.
+    Until(Day),
+}
+
 /// `[notice]`
 #[derive(Debug, Clone)]
 pub struct NoticePlan {
@@ -376,4 +418,6 @@ pub struct NoticePlan {
     pub starts: Day,
     /// How long before a change people are told.
     pub tell_people_before_days: i32,
+    /// Within how many days after its end a thing is removed from live files and from backups of keys.
+    pub removed_within_days: i32,
 }

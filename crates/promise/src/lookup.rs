@@ -6,7 +6,7 @@ use crate::declaration::{
     Basis, CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, Field, OfferPlan, Promise, Purpose, RecipientPlan,
     Retention, RetentionId, SegmentPlan, Since, Source, SourceKind, TraitPlan,
 };
-use model::{ArtefactId, At, FactName, Kind, PurposeName};
+use model::{ArtefactId, At, EventName, FactName, Kind, PurposeName};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Promise {
@@ -80,13 +80,21 @@ impl Promise {
         out.line("smallest_group", self.guard.smallest_group.to_string());
         out.line("notice", self.notice.version.to_string()).line("starts", self.notice.starts.to_string());
         out.line("tell_people_before_days", self.notice.tell_people_before_days.to_string());
+        out.line("removed_within_days", self.notice.removed_within_days.to_string());
+        if let Some(plan) = &self.after_leaving {
+            out.line("inactive_days", plan.inactive_days.to_string());
+            out.lines("choice", plan.choices.iter().map(|choice| choice.as_str()));
+            out.line("until_days_max", plan.until_days_max.to_string());
+        }
         out.into_bytes()
     }
 }
 
 impl Retention {
-    pub(crate) fn new(purposes: Vec<PurposeName>, keep_days: i32, since: Since) -> Self {
-        let mut retention = Self { purposes, keep_days, since, id: RetentionId([0; 4]) };
+    /// For these purposes (sorted), so long, by this clock; the id follows from them.
+    #[must_use]
+    pub fn new(purposes: Vec<PurposeName>, keep_days: i32, since: Since, end_on: Option<EventName>) -> Self {
+        let mut retention = Self { purposes, keep_days, since, end_on, id: RetentionId([0; 4]) };
         let mut out = Canonical::new("retention");
         retention.write(&mut out);
         let [a, b, c, d, ..] = hash(&out.into_bytes());
@@ -113,7 +121,11 @@ impl Retention {
         match &self.since {
             Since::Receipt => out.line("since", "receipt"),
             Since::Last(event) => out.line("since_last", event.as_str()),
+            Since::Leaving => out.line("since", "leaving"),
         };
+        if let Some(event) = &self.end_on {
+            out.line("end_on", event.as_str());
+        }
     }
 }
 
@@ -151,6 +163,9 @@ impl Purpose {
         out.line("purpose", self.name.as_str()).line("basis", self.basis.as_str()).line("says", &self.says);
         translations(out, "says", &self.says_in);
         out.line("since_notice", self.since_notice.to_string());
+        if self.basis == Basis::Consent && self.lapse_days != crate::leaving::LAPSE_DAYS {
+            out.line("lapse_days", self.lapse_days.to_string());
+        }
         for (level, names) in &self.levels {
             out.line("level", level).lines("names", names);
         }

@@ -3,7 +3,9 @@
 //! It is data with headings and lines; pages lay it out, [`Notice::to_text`] is the plain form. The default language is
 //! English; `says` of a purpose comes in the language asked for where the file has it.
 
-use crate::declaration::{Basis, EventPlan, Field, Promise, Purpose, Retention, Since, SourceKind, TraitPlan};
+use crate::declaration::{
+    AfterLeaving, Basis, EventPlan, FateKind, Field, Promise, Purpose, Retention, Since, SourceKind, TraitPlan,
+};
 use crate::lookup;
 use crate::never::NeverReason;
 use model::{Day, Kind, PurposeName};
@@ -41,6 +43,9 @@ pub struct NoticeItem {
     pub text: String,
 }
 
+/// The heading over what is kept.
+const KEPT: &str = "What we keep, and for how long";
+
 impl NoticeItem {
     fn new(proof: (&'static str, &str), about: Option<String>, text: String) -> Self {
         Self { proof: (proof.0, proof.1.to_owned()), about, text }
@@ -51,7 +56,44 @@ impl NoticeItem {
     }
 }
 
+/// Holds that are on, as a notice tells them: no person, no reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldsOn {
+    /// Of how many people something is held.
+    pub n_people: u64,
+    /// When the last of them ends.
+    pub until: Day,
+}
+
+/// What was measured of the promise to remove what has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemovalRecord {
+    /// How many times it was looked at.
+    pub n_rounds: u64,
+    /// Since which day.
+    pub since: Day,
+    /// The longest time it took, in whole days, rounded up.
+    pub longest_days: i32,
+}
+
 impl Notice {
+    /// The same with what only the running house knows: which holds are on, and how long removing took.
+    #[must_use]
+    pub fn with_record(mut self, holds: Option<HoldsOn>, record: Option<RemovalRecord>) -> Self {
+        let Some(kept) = self.sections.iter_mut().find(|section| section.heading == KEPT) else { return self };
+        if let Some(HoldsOn { n_people, until }) = holds {
+            let whose = if n_people == 1 { "one person".to_owned() } else { format!("{n_people} people") };
+            let text = format!("A hold is on: data of {whose} is kept until {until} at the latest, for that alone.");
+            kept.items.push(NoticeItem::plain("hold", text));
+        }
+        if let Some(RemovalRecord { n_rounds, since, longest_days }) = record {
+            let (days, rounds) = (length(longest_days), if n_rounds == 1 { "time" } else { "times" });
+            let text = format!("Measured {n_rounds} {rounds} since {since}: removing took {days} at the longest.");
+            kept.items.push(NoticeItem::plain("removal", text));
+        }
+        self
+    }
+
     /// The plain form: headings underlined, one line per thing.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -73,15 +115,17 @@ impl Promise {
     /// The notice of this promise in a language; what the file does not say in it stays in the default language.
     #[must_use]
     pub fn notice_text(&self, language: &str) -> Notice {
-        let kept = self.fields.values().map(field).chain(self.events.values().map(event)).collect();
+        let kept = self.fields.values().map(field).chain(self.events.values().map(event));
+        let kept = kept.chain([self.removal()]).collect();
         let sections = vec![
             NoticeSection { heading: "Who we are", items: vec![self.who()] },
             NoticeSection {
                 heading: "What we use your data for",
                 items: self.purposes.values().map(|plan| purpose(plan, language)).collect(),
             },
-            NoticeSection { heading: "What we keep, and for how long", items: kept },
+            NoticeSection { heading: KEPT, items: kept },
             NoticeSection { heading: "What we work out from it", items: self.worked_out(language) },
+            NoticeSection { heading: "When you leave", items: self.leaving() },
             NoticeSection { heading: "Who gets it", items: self.recipients() },
             NoticeSection { heading: "How often we write", items: self.contact() },
             NoticeSection { heading: "What we never do", items: self.never_done() },
@@ -98,6 +142,49 @@ impl Promise {
 
     fn who(&self) -> NoticeItem {
         NoticeItem::plain("", format!("{}, {}. Write to {}.", self.company, self.address, self.contact))
+    }
+
+    /// What the program does with whatever has reached its end, and the two exceptions.
+    fn removal(&self) -> NoticeItem {
+        let within = length(self.notice.removed_within_days);
+        let text = format!(
+            "What has reached its end is read by nothing here any more, from the midnight on which it ends. \
+             It is removed from our disks within {within} of that day, backups of keys included. \
+             Two things last longer. What a court or an authority tells us to hold is kept, closed to every other use. \
+             Each hold stands here and on your page, with its end. \
+             A backup of sealed records lasts longer too. What is put back from one has ended all the same."
+        );
+        NoticeItem::plain("notice", text)
+    }
+
+    fn leaving(&self) -> Vec<NoticeItem> {
+        let Some(AfterLeaving { inactive_days, choices, until_days_max }) = &self.after_leaving else {
+            return Vec::new();
+        };
+        let left = format!(
+            "You leave by saying so on your page. To hear nothing of you for {} counts as leaving too. \
+             An order, a visit, an answer or a tap of yours counts; what we send does not.",
+            length(*inactive_days)
+        );
+        let mut fate = "When you have left, we forget you: everything about you is erased.".to_owned();
+        if choices.len() > 1 {
+            fate.push_str(" You can choose otherwise on your page, at any time.");
+        }
+        if choices.contains(&FateKind::Minimum) {
+            let needed = self.purposes.values().filter(|purpose| purpose.basis == Basis::Contract);
+            let needed: Vec<PurposeName> = needed.map(|purpose| purpose.name.clone()).collect();
+            let needed = if needed.is_empty() { "nothing".to_owned() } else { names(&needed) };
+            fate.push_str(&format!(
+                " The minimum: only what is for {needed} stays, as long as its dates say. Every yes of yours ends."
+            ));
+        }
+        if choices.contains(&FateKind::Until) {
+            let at_most = length(*until_days_max);
+            fate.push_str(&format!(
+                " Until a date: everything stays until a day you name, at most {at_most} ahead. Then we forget you."
+            ));
+        }
+        vec![NoticeItem::plain("after_leaving", left), NoticeItem::plain("after_leaving", fate)]
     }
 
     fn worked_out(&self, language: &str) -> Vec<NoticeItem> {
@@ -184,7 +271,14 @@ impl Promise {
         let page =
             "On your page you can see, correct, export and erase what we hold. There you can also take back any yes.";
         let receipt = "Each answer you give is kept with the words you saw. You get a signed receipt for it.";
-        vec![NoticeItem::plain("", page), NoticeItem::plain("", receipt), NoticeItem::plain("notice", told)]
+        let mut items = vec![NoticeItem::plain("", page), NoticeItem::plain("", receipt)];
+        let asks = self.purposes.values().any(|purpose| purpose.basis == Basis::Consent);
+        if asks && self.fields.values().any(|field| field.kind == Kind::Email) {
+            let reminded = "Once a year we write to you what you share. One tap keeps it, lessens it or stops it.";
+            items.push(NoticeItem::plain("", reminded));
+        }
+        items.push(NoticeItem::plain("notice", told));
+        items
     }
 }
 
@@ -218,20 +312,29 @@ impl Retention {
     #[must_use]
     pub fn in_words(&self) -> String {
         let length = length(self.keep_days);
-        match &self.since {
+        let mut words = match &self.since {
             Since::Receipt => format!("for {length}"),
             Since::Last(event) if event.as_str() == "Order Completed" => format!("for {length} after your last order"),
             Since::Last(event) => format!("for {length} after your last “{event}”"),
+            Since::Leaving => format!("for {length} after you leave"),
+        };
+        if let Some(event) = &self.end_on {
+            words.push_str(&format!(", or until your next “{event}” if that is sooner"));
         }
+        words
     }
 }
 
 fn purpose(purpose: &Purpose, language: &str) -> NoticeItem {
     let mut text = purpose.says_in(language).to_owned();
-    text.push_str(match purpose.basis {
-        Basis::Contract => " This is needed to serve you, so it has no switch.",
-        Basis::Consent => " This is off until you say yes. You can take your yes back at any time.",
-    });
+    match purpose.basis {
+        Basis::Contract => text.push_str(" This is needed to serve you, so it has no switch."),
+        Basis::Consent => text.push_str(&format!(
+            " This is off until you say yes. You can take your yes back at any time. \
+             It ends by itself when we hear nothing of you for {}.",
+            length(purpose.lapse_days)
+        )),
+    }
     if let Some((_, fullest)) = purpose.levels.last() {
         let listed: Vec<String> = fullest.iter().map(|name| spaced(name)).collect();
         text.push_str(&format!(" You choose how much we use of: {}.", listed.join(", ")));

@@ -24,7 +24,7 @@ impl Refusal {
 
 impl RefusalReason {
     /// Every reason, in the order of the code.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NoSuchPerson,
         Self::Restrained,
         Self::NotReviewed,
@@ -54,6 +54,7 @@ impl RefusalReason {
         Self::NoLongerSo,
         Self::Paused,
         Self::NotCounted,
+        Self::Held,
     ];
 
     /// Reads the word back that [`RefusalReason::as_str`] writes.
@@ -95,6 +96,7 @@ impl RefusalReason {
             Self::NoLongerSo => "What this would say is no longer so.",
             Self::Paused => "The campaign does not run at the moment.",
             Self::NotCounted => "So many reads wait to be written down that one more could not be.",
+            Self::Held => "This is kept for a legal hold alone, and serves nothing else meanwhile.",
         }
     }
 
@@ -127,7 +129,8 @@ impl RefusalReason {
             | Self::AlreadyDecided
             | Self::Suppressed
             | Self::NoLongerSo
-            | Self::Paused => None,
+            | Self::Paused
+            | Self::Held => None,
         }
     }
 }

@@ -31,6 +31,7 @@ pub fn schema() -> Value {
             "campaign": named("To whom, by what, when.", NAME, campaign()),
             "recipient": named("Who else gets data of people.", NAME, recipient()),
             "cap": section("The one cap over everything.", &[], json!({ "default": cap() })),
+            "after_leaving": after_leaving(),
             "notice": notice(),
         }),
     );
@@ -113,6 +114,14 @@ fn keep() -> Value {
     })
 }
 
+fn length(description: &str) -> Value {
+    json!({
+        "type": "string",
+        "pattern": "^[1-9][0-9]* (day|days|week|weeks|month|months|year|years)$",
+        "description": description,
+    })
+}
+
 fn purposes() -> Value {
     json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": "For which purposes." })
 }
@@ -120,9 +129,13 @@ fn purposes() -> Value {
 fn since() -> Value {
     json!({
         "type": "string",
-        "pattern": "^(receipt|last .+)$",
-        "description": "What starts the clock: \"receipt\" (default), \"last order\", or \"last \" and an event.",
+        "pattern": "^(receipt|leaving|last .+)$",
+        "description": "What starts the clock: \"receipt\" (default), \"leaving\", \"last order\", or \"last \" and an event.",
     })
+}
+
+fn end_on() -> Value {
+    text("The person's next event of this name ends it as well, whichever comes first.")
 }
 
 fn class() -> Value {
@@ -152,6 +165,7 @@ fn purpose() -> Value {
                 "minimum": 1,
                 "description": "The notice version since which the purpose reads as it does now.",
             },
+            "lapses_after": length("After how long a silence a yes ends; \"24 months\" when it is not said."),
         }),
     )
 }
@@ -183,6 +197,7 @@ fn field() -> Value {
             "for": purposes(),
             "keep": keep(),
             "since": since(),
+            "end_on": end_on(),
             "class": class(),
             "context": context(),
         }),
@@ -197,6 +212,7 @@ fn event() -> Value {
             "for": purposes(),
             "keep": keep(),
             "since": since(),
+            "end_on": end_on(),
             "has": { "type": "object", "additionalProperties": { "enum": KINDS }, "description": "Properties and their kinds." },
             "lines": flag("Whether it carries order lines."),
             "class": class(),
@@ -299,6 +315,22 @@ fn cap() -> Value {
     )
 }
 
+fn after_leaving() -> Value {
+    section(
+        "What people may choose for the time after they have left.",
+        &["inactive"],
+        json!({
+            "inactive": length("So long without an act of the person counts as leaving."),
+            "choices": {
+                "type": "array",
+                "items": { "enum": ["forget", "minimum", "until"] },
+                "description": "What may be chosen; \"forget\" always may, and holds for whoever chose nothing.",
+            },
+            "until_at_most": length("How far ahead the date of \"until\" may be."),
+        }),
+    )
+}
+
 fn notice() -> Value {
     section(
         "Which version this is, and from when.",
@@ -311,6 +343,7 @@ fn notice() -> Value {
                 "pattern": "^[1-9][0-9]* (day|days|week|weeks|month|months|year)$",
                 "description": "How long before a change people are told.",
             },
+            "removed_within": length("Within how long after its end a thing is removed from the disks: 7 days, or up to 30."),
         }),
     )
 }
@@ -362,6 +395,7 @@ mod tests {
         assert_eq!(of("/properties/guard"), set(&keys::GUARD));
         assert_eq!(of("/properties/cap/properties/default"), set(&keys::CAP));
         assert_eq!(of("/properties/notice"), set(&keys::NOTICE));
+        assert_eq!(of("/properties/after_leaving"), set(&keys::AFTER_LEAVING));
     }
 
     /// As much of JSON Schema as the schema uses, without patterns of values.

@@ -94,10 +94,15 @@ impl Recipe {
                 Aggregate::DaysSinceFirst { .. } => Shape::DaysSinceFirst,
             },
             window_days: aggregate.window_days(),
-            keep_days: retention.map_or(0, |retention| retention.keep_days),
+            keep_days: match retention {
+                None => 0,
+                // When somebody leaves is not known here: the vault hands over only what may still be kept.
+                Some(retention) if retention.since == Since::Leaving => i32::MAX,
+                Some(retention) => retention.keep_days,
+            },
             since_last: match retention.map(|retention| &retention.since) {
                 Some(Since::Last(event)) => of_event(event),
-                Some(Since::Receipt) | None => Vec::new(),
+                Some(Since::Receipt | Since::Leaving) | None => Vec::new(),
             },
         }
     }

@@ -14,7 +14,7 @@ use model::{
     EventName, Fact, FactName, FieldName, ItemCode, LineItem, Method, Money, ProfileId, ProfileKind, Provenance,
     PurposeName, RankedItem, SourceName, TraitName, Trust, Value,
 };
-use promise::{ChannelKind, RefusalReason, Relation, Standing};
+use promise::{ChannelKind, Fate, Hold, RefusalReason, Relation, Standing};
 use std::collections::BTreeMap;
 
 /// Sixteen raw bytes (ids).
@@ -72,7 +72,7 @@ const KINDS: [ProfileKind; 2] = [ProfileKind::Person, ProfileKind::Device];
 const CHANNELS: [ChannelKind; 2] = [ChannelKind::Email, ChannelKind::Page];
 const BASES: [ItemBasis; 5] =
     [ItemBasis::Purchase, ItemBasis::Group, ItemBasis::Popular, ItemBasis::Stated, ItemBasis::None];
-const REASONS: [RefusalReason; 29] = [
+const REASONS: [RefusalReason; 30] = [
     RefusalReason::NoSuchPerson,
     RefusalReason::Restrained,
     RefusalReason::NotReviewed,
@@ -102,6 +102,7 @@ const REASONS: [RefusalReason; 29] = [
     RefusalReason::NoLongerSo,
     RefusalReason::Paused,
     RefusalReason::NotCounted,
+    RefusalReason::Held,
 ];
 
 pub(crate) fn status_code(status: ConsentStatus) -> u8 {
@@ -539,6 +540,9 @@ pub(crate) struct DecidedForm {
     pub is_over: Option<bool>,
 }
 
+/// The number of a tie that nothing proves.
+pub(crate) const CLAIM: u8 = 2;
+
 /// A tie to another profile.
 #[derive(Clone, PartialEq, Encode, Decode)]
 pub(crate) struct JoinForm {
@@ -635,6 +639,21 @@ pub(crate) struct CoreForm {
     /// Who else got something about this person.
     #[n(23)]
     pub given: Option<Vec<GivenForm>>,
+    /// When the person said that they leave.
+    #[n(26)]
+    pub left_at: Option<i64>,
+    /// The person's latest own act: an event, a visit, an answer, a tap. `None` = of before this was kept.
+    #[n(27)]
+    pub last_act: Option<i64>,
+    /// What the person chose for the time after leaving.
+    #[n(28)]
+    pub fate: Option<FateForm>,
+    /// The latest reminder of what they share.
+    #[n(29)]
+    pub reminder: Option<ReminderForm>,
+    /// What must not be deleted yet.
+    #[n(30)]
+    pub holds: Option<Vec<HoldForm>>,
 }
 
 /// What one recipient got, of one sort: when first and last, and how often.
@@ -651,6 +670,151 @@ pub(crate) struct GivenForm {
     pub last_at: i64,
     #[n(4)]
     pub n: u32,
+}
+
+/// What becomes of somebody's data after leaving, as they chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct FateForm {
+    /// 0 forget, 1 minimum, 2 until.
+    #[n(0)]
+    kind: u8,
+    /// The day on which everything ends.
+    #[n(1)]
+    until: Option<i32>,
+    /// When they chose.
+    #[n(2)]
+    pub at: i64,
+}
+
+impl FateForm {
+    pub(crate) fn of(fate: Fate, at: At) -> Self {
+        let (kind, until) = match fate {
+            Fate::Forget => (0, None),
+            Fate::Minimum => (1, None),
+            Fate::Until(day) => (2, Some(day.number())),
+        };
+        Self { kind, until, at: at.ms() }
+    }
+
+    /// What cannot be read is the strictest.
+    pub(crate) fn fate(&self) -> Fate {
+        match (self.kind, self.until) {
+            (1, _) => Fate::Minimum,
+            (2, Some(day)) => Fate::Until(Day::from_number(day)),
+            _ => Fate::Forget,
+        }
+    }
+}
+
+/// A reminder that was put in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct ReminderForm {
+    #[n(0)]
+    pub at: i64,
+    #[n(1)]
+    pub decision: Bytes16,
+}
+
+/// A legal hold on a person's data.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct HoldForm {
+    #[n(0)]
+    pub id: Bytes16,
+    /// The events and fields it is about; none = everything.
+    #[n(1)]
+    pub names: Vec<String>,
+    #[n(2)]
+    pub reason: String,
+    #[n(3)]
+    pub staff: String,
+    #[n(4)]
+    pub at: i64,
+    /// It ends when this day begins.
+    #[n(5)]
+    pub until: i32,
+}
+
+/// One wording of one declaration, and when it was in force.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct SpokenForm {
+    /// 0 an event, 1 a field, 2 what is worked out.
+    #[n(0)]
+    pub of: u8,
+    #[n(1)]
+    pub name: String,
+    #[n(2)]
+    pub from: i64,
+    #[n(3)]
+    pub until: Option<i64>,
+    #[n(4)]
+    pub purposes: Vec<String>,
+    #[n(5)]
+    pub keep_days: i32,
+    /// 0 receipt, 1 the latest event of a name, 2 leaving.
+    #[n(6)]
+    pub clock: u8,
+    #[n(7)]
+    pub clock_event: Option<String>,
+    #[n(8)]
+    pub end_on: Option<String>,
+}
+
+/// The holds that are on.
+pub(crate) struct Held(Vec<Hold>);
+
+impl Held {
+    /// Whether something of this name is held.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.0.iter().any(|hold| hold.covers(name))
+    }
+
+    /// Whether everything is.
+    pub(crate) fn is_all(&self) -> bool {
+        self.0.iter().any(|hold| hold.names.is_empty())
+    }
+
+    /// Whether the event behind a trait is.
+    pub(crate) fn covers_column(&self, columns: &[crate::TraitColumn], column: u16) -> bool {
+        columns.get(usize::from(column)).is_some_and(|column| self.covers(column.event.as_str()))
+    }
+
+    /// When the first of them ends.
+    pub(crate) fn until(&self) -> Option<At> {
+        self.0.iter().map(|hold| hold.until.start()).min()
+    }
+}
+
+impl HoldForm {
+    pub(crate) fn hold(&self) -> Hold {
+        Hold { names: self.names.iter().cloned().collect(), until: Day::from_number(self.until) }
+    }
+}
+
+/// Every wording that was ever in force. Nothing in it is about a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct TermsForm {
+    #[n(0)]
+    pub spoken: Vec<SpokenForm>,
+}
+
+/// How far the removal of what has ended has come. Nothing in it is about a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct RemovalForm {
+    /// When this began to be written down.
+    #[n(0)]
+    pub since: i64,
+    /// What had ended by then was taken out of the store by the latest whole sweep.
+    #[n(1)]
+    pub swept_at: Option<i64>,
+    /// What had ended by then is being taken out of the files.
+    #[n(2)]
+    pub covered_at: Option<i64>,
+    /// What had ended by then is in no file and no new backup of keys.
+    #[n(3)]
+    pub clean_at: i64,
+    /// Rounds that removed something: when, and how long the oldest of it had been over, in milliseconds.
+    #[n(4)]
+    pub rounds: Vec<(i64, i64)>,
 }
 
 /// How many rows a person has, in the order of `erase::OWN`, and the sum of their marks.
@@ -698,7 +862,42 @@ impl CoreForm {
                 },
             );
         }
-        Ok(Standing { erased: false, restrained: self.restrained, relations, told_version: self.told_version })
+        Ok(Standing {
+            erased: false,
+            restrained: self.restrained,
+            relations,
+            told_version: self.told_version,
+            // A browser that is tied to a person leaves with them, and not by its own silence.
+            last_act: (!self.is_tied_device()).then(|| self.heard_at()),
+            left_at: self.left_at.map(At::from_ms),
+            fate: self.fate.map(|form| form.fate()),
+            holds: self.holds.iter().flatten().map(HoldForm::hold).collect(),
+        })
+    }
+
+    /// Whether this is a browser that a proof ties to a person.
+    pub(crate) fn is_tied_device(&self) -> bool {
+        let is_device = self.kind == kind_code(ProfileKind::Device);
+        is_device && self.joins.iter().any(|join| join.proof != CLAIM)
+    }
+
+    /// What is held at an instant; `None` = nothing is.
+    pub(crate) fn held(&self, now: At) -> Option<Held> {
+        let mut holds: Vec<Hold> = self.holds.iter().flatten().map(HoldForm::hold).collect();
+        holds.retain(|hold| hold.is_on(now));
+        (!holds.is_empty()).then_some(Held(holds))
+    }
+
+    /// Notes an act of the person.
+    pub(crate) fn acted(&mut self, at: At) {
+        self.last_act = Some(self.last_act.map_or(at.ms(), |known| known.max(at.ms())));
+    }
+
+    /// When the person was last heard of, as far as it is known.
+    pub(crate) fn heard_at(&self) -> At {
+        let answers = self.relations.iter().map(|relation| relation.at);
+        let known = || answers.chain(self.last.values().copied()).max().unwrap_or(i64::MIN).max(self.created_at);
+        At::from_ms(self.last_act.unwrap_or_else(known))
     }
 
     /// How the person stands to a purpose.
@@ -840,6 +1039,15 @@ pub(crate) struct TraceForm {
     notice_version: u32,
 }
 
+/// What a trace lost because it had ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stripped {
+    /// A fact.
+    pub any: bool,
+    /// A fact that an item is picked by: a ranking, or a stated taste.
+    pub pick: bool,
+}
+
 impl TraceForm {
     pub(crate) fn of(trace: &Trace) -> Self {
         let [title, says, why] = trace.texts.clone();
@@ -876,6 +1084,39 @@ impl TraceForm {
 
     pub(crate) fn basis(&self) -> Result<ItemBasis, VaultError> {
         word(&BASES, self.basis, "basis")
+    }
+
+    /// Takes out every fact that has outlived itself, and the sentences that may say it; with one that an item can be picked by
+    /// also what was said of the item.
+    pub(crate) fn strip(&mut self, now: At) -> Stripped {
+        let mut stripped = Stripped::default();
+        self.facts.retain(|read| {
+            let lives = read.fact.expires_at > now.ms();
+            stripped.any |= !lives;
+            stripped.pick |= !lives && matches!(read.fact.value, ValueForm::Ranking(_) | ValueForm::Text(_));
+            lives
+        });
+        if stripped.any {
+            // A sentence may say it in words of its own.
+            let (title, _, _) = std::mem::take(&mut self.texts);
+            self.texts = (title, String::new(), String::new());
+        }
+        if stripped.pick {
+            // The offer's code is the same for everybody.
+            self.slots.retain(|name, _| name == "code");
+        }
+        if stripped.any {
+            self.slots.insert(Self::STRIPPED.to_owned(), String::new());
+        }
+        stripped
+    }
+
+    /// The slot that says that something was taken out. No template can name it: names in templates have no space around them.
+    const STRIPPED: &str = " stripped ";
+
+    /// Whether something was taken out since the decision was entered in the log.
+    pub(crate) fn is_stripped(&self) -> bool {
+        self.slots.contains_key(Self::STRIPPED)
     }
 
     /// The reason of the last step that did not pass: in a decision that was made, why it waits.

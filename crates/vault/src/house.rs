@@ -8,9 +8,9 @@ mod row;
 
 use crate::alarm::Habit;
 use crate::chain::Head;
-use crate::commit::Values;
 use crate::commit::erase::Leaving;
 use crate::commit::times::{Stage, Times};
+use crate::commit::{self, Values};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
 use crate::failpoint::Failpoints;
 use crate::folder::{Folder, HouseFile};
@@ -21,23 +21,28 @@ use crate::key::{DaySecrets, HouseKeys, PersonKey, RecordKey, Ring};
 use crate::narrowing::Narrowings;
 use crate::order::Order;
 use crate::person::{self, Open, Rows, StoredEvent};
+use crate::projection::Bucket;
 use crate::pulse::Waits;
-use crate::retention::{self, CORE};
+use crate::record::Identifier;
+use crate::retention::{self, CORE, Clocks};
 use crate::room::Room;
 use crate::seal::{self, Nonces, Place, RecordKind};
 use crate::sealed::Sealed;
 use crate::state::{Generation, Reach};
 use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use crate::tally::Marker;
+use crate::terms::Terms;
 use crate::tombstone::Tombstones;
 use crate::unwritten::Unwritten;
 use crate::urgent::UrgentLog;
 use crate::wish::Wish;
 use crate::witness::{Due, Watch, WitnessState};
 use crate::{Household, VaultError};
-use model::{AlarmId, ArtefactId, At, Day, Event, EventName, HouseId, ProfileId, PurposeName, Rng, SourceName};
-use promise::{Basis, Retention, RetentionId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use model::{
+    AlarmId, ArtefactId, At, Day, Event, EventName, Fact, FactName, HouseId, ProfileId, PurposeName, Rng, SourceName,
+};
+use promise::{Basis, RetentionId};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,8 +58,8 @@ pub(crate) struct House {
     pub engine: Arc<dyn Engine>,
     pub keys: Arc<HouseKeys>,
     pub ring: Ring,
-    /// Retention classes in which trait buckets lie.
-    bucket_classes: Vec<RetentionId>,
+    /// Every wording under which something may be stored.
+    terms: RwLock<Arc<Terms>>,
     days: RwLock<DaySecrets>,
     nonces: Nonces,
     pub marker: Marker,
@@ -148,13 +153,7 @@ pub(crate) struct Parts {
 
 impl House {
     pub(crate) fn new(parts: Parts) -> Self {
-        let promise = &parts.household.promise;
-        let columns = parts.household.projection.columns();
-        let classes: BTreeSet<RetentionId> = columns
-            .iter()
-            .filter_map(|column| retention::of_event(promise, &column.event))
-            .map(Retention::id)
-            .collect();
+        let terms = Terms::of(&parts.household.promise, parts.household.projection.columns());
         let nonces = Nonces::new(Arc::clone(&parts.household.rng));
         Self {
             id: parts.id,
@@ -162,7 +161,7 @@ impl House {
             marker: Marker::new(parts.keys.tally().clone()),
             keys: parts.keys,
             ring: parts.ring,
-            bucket_classes: classes.into_iter().collect(),
+            terms: RwLock::new(Arc::new(terms)),
             days: RwLock::new(parts.days),
             nonces,
             published: RwLock::new(Arc::new(parts.generation)),
@@ -527,6 +526,10 @@ impl House {
         self.days.write().unwrap_or_else(PoisonError::into_inner).destroy_before(class, day, ops)
     }
 
+    pub(crate) fn has_days_before(&self, class: RetentionId, day: Day) -> bool {
+        self.days.read().unwrap_or_else(PoisonError::into_inner).has_before(class, day)
+    }
+
     pub(crate) fn note_head(&self, chain: &crate::chain::Chain) -> Result<(), VaultError> {
         self.head.as_ref().map_or(Ok(()), |head| head.note(chain))
     }
@@ -623,14 +626,16 @@ impl House {
         open: &mut Open,
         rows: &dyn EngineSnapshot,
         class: RetentionId,
-        first: Day,
+        today: Day,
         before: Option<&Event>,
         event: Option<&Event>,
     ) -> Result<(), VaultError> {
         let projection = &self.household.projection;
-        if !self.bucket_classes.contains(&class) {
+        let terms = self.terms();
+        if !terms.bucket_classes().contains(&class) {
             return Ok(());
         }
+        let clocks = self.clocks(&open.core);
         let columns = projection.columns();
         let record: &mut ClassForm = open.class(self, rows, class)?;
         let mut buckets = record.buckets(columns);
@@ -640,7 +645,7 @@ impl House {
         if let Some(event) = event {
             projection.fold(event, 1, &mut buckets);
         }
-        buckets.retain(|bucket| bucket.day >= first);
+        terms.retain_living(class, &clocks, today, &mut buckets);
         record.set_buckets(columns, &buckets);
         open.changed.insert(class);
         open.folded = true;
@@ -650,31 +655,102 @@ impl House {
     /// Trait values, memberships, and the next day on which they change without an event: a window moves on, or a bucket
     /// has outlived itself.
     pub(crate) fn values(&self, open: &mut Open, rows: &dyn EngineSnapshot, today: Day) -> Result<Values, VaultError> {
-        let (promise, projection) = (Arc::clone(&self.household.promise), &self.household.projection);
-        let mut all = Vec::new();
-        let mut next: Option<Day> = None;
-        for class in &self.bucket_classes {
-            let Some(retention) = promise.retention_classes().get(class) else { continue };
+        let (terms, projection) = (self.terms(), &self.household.projection);
+        let clocks = self.clocks(&open.core);
+        let held = open.core.held(today.start());
+        let mut all: Vec<Bucket> = Vec::new();
+        let mut next: Option<Day> = held.iter().flat_map(|held| held.until()).map(|at| at.day()).min();
+        for class in terms.bucket_classes() {
             let mut buckets = open.class(self, rows, *class)?.buckets(projection.columns());
-            let first = retention::first_day(retention, &open.core, today);
-            buckets.retain(|bucket| bucket.day >= first);
-            let ends =
-                buckets.iter().map(|bucket| retention::last_day(retention, &open.core, bucket.day).plus(1)).min();
+            let ends = terms.retain_living(*class, &clocks, today, &mut buckets);
             next = [next, ends].into_iter().flatten().min();
+            if let Some(held) = &held {
+                buckets.retain(|bucket| !held.covers_column(projection.columns(), bucket.column));
+            }
             all.extend(buckets);
         }
         all.sort_by_key(|bucket| (bucket.column, bucket.day));
-        let (values, changes) = projection.values(&all, today);
+        // The same day in two classes is one day.
+        all.dedup_by(|next, kept| {
+            let is_same = (next.column, next.day) == (kept.column, kept.day);
+            if is_same {
+                kept.amount = kept.amount.saturating_add(next.amount);
+            }
+            is_same
+        });
+        let (mut values, changes) = projection.values(&all, today);
+        if let Some(held) = &held {
+            // Not known, which is not the same as nothing.
+            for (value, column) in values.iter_mut().zip(projection.columns()) {
+                *value = value.filter(|_| !held.covers(column.event.as_str()));
+            }
+        }
         let members = projection.members(&values);
         let next = [next, changes].into_iter().flatten().filter(|day| *day > today).min();
         Ok((values, members, next))
     }
 
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_terms(&self, terms: Terms) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+    }
+
+    pub(crate) fn clocks(&self, core: &CoreForm) -> Clocks {
+        Clocks::of(&self.household.promise, core)
+    }
+
+    /// From when on a stored event is read by nobody: what is not declared any more never is.
     pub(crate) fn event_expires_at(&self, core: &CoreForm, stored: &StoredEvent) -> At {
-        match self.household.promise.retention_classes().get(&stored.class) {
-            Some(retention) => retention::expires_at(retention, core, stored.kept_since),
-            None => At::from_ms(i64::MIN),
+        let is_declared = self.household.promise.events.contains_key(&stored.event.name);
+        let ends = self.terms().event_ends(&self.clocks(core), stored);
+        ends.filter(|_| is_declared).unwrap_or(At::from_ms(i64::MIN))
+    }
+
+    /// A stored fact, in whichever class it lies, as it may be read today: with its end and its purposes as narrow as every
+    /// wording since makes them. `None` = there is none, or its declaration is gone.
+    pub(crate) fn stored_fact(
+        &self,
+        open: &mut Open,
+        rows: &(impl Rows + ?Sized),
+        name: &FactName,
+    ) -> Result<Option<Fact>, VaultError> {
+        if retention::of_fact(&self.household.promise, name).is_none() {
+            return Ok(None);
         }
+        let (terms, clocks) = (self.terms(), self.clocks(&open.core));
+        for class in terms.classes_of_fact(name) {
+            let record = open.class(self, rows, class)?;
+            let Some(form) = record.facts.iter().find(|form| form.is(name)) else { continue };
+            let mut fact = form.fact()?;
+            fact.expires_at = terms.fact_ends(&clocks, &fact).unwrap_or(At::from_ms(i64::MIN));
+            terms.narrow_fact(&mut fact);
+            return Ok(Some(fact));
+        }
+        Ok(None)
+    }
+
+    /// Whether an address that leads to a person may still: some field of theirs has it, and has not outlived itself.
+    pub(crate) fn address_lives(
+        &self,
+        open: &mut Open,
+        rows: &(impl Rows + ?Sized),
+        address: &Identifier,
+        now: At,
+    ) -> Result<bool, VaultError> {
+        let promise = Arc::clone(&self.household.promise);
+        for field in promise.fields.values().filter(|field| field.kind == model::Kind::Email) {
+            let fact = self.stored_fact(open, rows, &FactName::Field(field.name.clone()))?;
+            let lives = |fact: &Fact| {
+                fact.expires_at > now && commit::address(field.kind, &fact.value).as_ref() == Some(address)
+            };
+            if fact.as_ref().is_some_and(lives) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What it takes to write to a person, for memory. A record that nobody opened is not opened for this, when memory has
@@ -686,22 +762,22 @@ impl House {
         known: Option<&Reach>,
     ) -> Result<Reach, VaultError> {
         let promise = Arc::clone(&self.household.promise);
+        let clocks = self.clocks(&open.core);
         let mut address_until = None;
         let fields: Vec<_> = promise.fields.values().filter(|field| field.kind == model::Kind::Email).collect();
         for field in &fields {
             if let (Some(known), [_]) = (known, fields.as_slice())
-                && !open.has_class(field.retention.id())
+                && let name = FactName::Field(field.name.clone())
+                && let [class] = *self.terms().classes_of_fact(&name)
+                && !open.has_class(class)
+                && field.retention.end_on.is_none()
             {
-                address_until =
-                    known.address_until.map(|until| retention::moved_on(&field.retention, &open.core, until));
+                address_until = known.address_until.map(|until| retention::moved_on(&field.retention, &clocks, until));
                 continue;
             }
-            let record = open.class(self, rows, field.retention.id())?;
-            let name = model::FactName::Field(field.name.clone());
-            let Some(form) = record.facts.iter().find(|form| form.is(&name)) else { continue };
-            let fact = form.fact()?;
+            let Some(fact) = self.stored_fact(open, rows, &FactName::Field(field.name.clone()))? else { continue };
             if fact.told_at.is_some() {
-                address_until = Some(retention::of_stored(&promise, &open.core, &fact)).max(address_until);
+                address_until = Some(fact.expires_at).max(address_until);
             }
         }
         Ok(Reach {

@@ -62,6 +62,7 @@ pub mod projection;
 pub mod pulse;
 pub mod receipt;
 pub mod record;
+mod removal;
 mod replay;
 mod retention;
 mod review;
@@ -76,6 +77,7 @@ mod state_hash;
 mod statement;
 mod sync;
 mod tally;
+mod terms;
 pub mod tile;
 mod tombstone;
 mod totals;
@@ -89,7 +91,9 @@ mod wish;
 pub mod witness;
 
 pub use alarm::{Alarm, AlarmKind};
+pub use commit::hold::HOLD_DAYS_MAX;
 pub use commit::queue::Urgency;
+pub use commit::remind::REMINDER_TITLE;
 pub use commit::times::Stage;
 pub use erasure::{CALLS_WITHIN_DAYS, RELAY_RECORD};
 pub use error::VaultError;
@@ -100,12 +104,14 @@ pub use permit::{Disclosed, Permit};
 pub use projection::{Bucket, NoProjection, Projection, TraitColumn};
 pub use pulse::{Pulse, REMOVED_WITHIN_DAYS};
 pub use record::*;
+pub use removal::RemovalState;
 pub use retention::{ROTATED_WITHIN_DAYS, WHY_DAYS};
 pub use room::{DISK_KEPT_PERCENT, DiskRoom, DiskState};
 pub use sealed::{SEALED_BODY_BYTES_MAX, SealedAct, SealedHouse};
 pub use set::PermitSet;
 pub use snapshot::Snapshot;
 pub use state_hash::StateHash;
+pub use terms::PROMISE_IN_FORCE;
 pub use totals::ImportTotals;
 
 #[cfg(test)]
@@ -571,6 +577,48 @@ impl Vault {
     #[must_use]
     pub fn rotation(&self) -> RotationState {
         commit::rotation_state(&self.inner.house)
+    }
+
+    /// The person is here: they opened their page, or tapped "keep". Moves on the dates that a silence would bring.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn visited(&self, person: ProfileId) -> Result<Pending<()>, VaultError> {
+        send(self, |reply| Command::Visit(person, reply))
+    }
+
+    /// What the person wants for the time after leaving, and whether they leave now. Whoever leaves now to be forgotten is
+    /// gone for every reader from the acknowledgement on; [`Vault::erase`] does the same with a receipt.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn choose_after_leaving(&self, choice: LeavingChoice) -> Result<Pending<Result<(), Refusal>>, VaultError> {
+        send(self, |reply| Command::Fate(choice, reply))
+    }
+
+    /// Holds data of one person: nothing of it is deleted until a day, and it serves nothing else meanwhile. The person sees
+    /// it, with the reason.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn hold(&self, order: HoldOrder) -> Result<Pending<Result<HoldView, Refusal>>, VaultError> {
+        send(self, |reply| Command::Hold(Box::new(order), reply))
+    }
+
+    /// Ends a hold before its day; whether there was one.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`].
+    pub fn lift_hold(&self, person: ProfileId, id: [u8; 16]) -> Result<Pending<bool>, VaultError> {
+        send(self, |reply| Command::LiftHold(person, id, reply))
+    }
+
+    /// How far the removal of what has ended has come.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the store cannot be read.
+    pub fn removal(&self) -> Result<RemovalState, VaultError> {
+        self.inner.house.removal_state()
     }
 
     // ── the house ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -158,6 +158,7 @@ impl House {
         }
         let now = self.now();
         let devices = self.devices_of(&person)?;
+        let held_until = self.held_until(&person)?;
         let own = {
             let mut urgent = self.urgent();
             // Each goes with its own tombstone: an error between two of them leaves nobody half gone.
@@ -174,10 +175,18 @@ impl House {
             devices.into_iter().try_for_each(|device| go(device).map(|_| ()))?;
             own
         };
-        let request = own.request_form();
+        let request = own.held(held_until).request_form();
         let payload = statement::of_erasure(self, &request)?;
         let receipt = statement::receipt(self, &*self.generation().store, &payload, None)?;
-        Ok(ErasureAnswer { request: own.request, receipt, unrecoverable_on: own.unrecoverable_on })
+        let unrecoverable_on = model::Day::from_number(request.unrecoverable_on);
+        Ok(ErasureAnswer { request: own.request, receipt, unrecoverable_on })
+    }
+
+    /// Until when something of a person is held.
+    fn held_until(&self, person: &ProfileId) -> Result<Option<At>, VaultError> {
+        let generation = self.generation();
+        let Some(known) = generation.state.person(person) else { return Ok(None) };
+        Ok(known.wishes.standing.any_held_until(self.now()))
     }
 
     /// Browsers tied to this person alone: they go too. Also when the person is gone for a day already, and now for good.

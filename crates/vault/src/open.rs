@@ -21,6 +21,7 @@ use crate::sealed::Sealed;
 use crate::state::{Generation, Person, State, Wheel};
 use crate::sync::{Mutex, thread};
 use crate::tally::HouseTally;
+use crate::terms::{self, Terms};
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
 use crate::witness::Watch;
@@ -115,14 +116,19 @@ impl Vault {
         no_core_dumps();
         let house = Arc::new(House::new(parts));
         let tally = HouseTally::open(&house, &*house.generation().store, chain.number())?;
-        load_house(&house)?;
+        let news = load_house(&house)?;
         load_rotation(&house, chain.number() > 0)?;
-        let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
-        let mut committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations, turning: None };
+        let (wheel, dates, rotations) = (Wheel::default(), Wheel::default(), Rotations::unfinished(&house));
+        let mut committer =
+            Committer { house: Arc::clone(&house), wheel, dates, chain, tally, rotations, turning: None };
         committer.finish_undos(&cut_short())?;
-        load_people(&house, &mut committer.wheel)?;
+        load_people(&house, &mut committer.wheel, &mut committer.dates)?;
         house.replay()?;
         committer.settle()?;
+        if let Some(bytes) = news {
+            committer.write(|batch| batch.put_house_record(terms::RECORD, Some(&bytes)))?;
+        }
+        committer.write(|batch| batch.begin_removal())?;
         refold(&mut committer)?;
         let (queue, commands) = queue(queue_max, Arc::clone(&house.household.clock));
         #[expect(clippy::disallowed_methods, reason = "the one writer has a thread of its own")]
@@ -175,7 +181,8 @@ fn empty(household: &Household, store: Arc<dyn EngineSnapshot>, batch: u64) -> G
 }
 
 /// Reviews, source keys, the next person number.
-pub(crate) fn load_house(house: &House) -> Result<(), VaultError> {
+/// What is to be remembered of the wordings in force comes back, when it is anything new.
+pub(crate) fn load_house(house: &House) -> Result<Option<Vec<u8>>, VaultError> {
     let store = Arc::clone(&house.generation().store);
     for row in store.scan(Keyspace::House, House::REVIEWS) {
         let (key, sealed) = row?;
@@ -189,12 +196,14 @@ pub(crate) fn load_house(house: &House) -> Result<(), VaultError> {
     }
     let number = store.get(Keyspace::House, House::NUMBER)?.and_then(|row| <[u8; 4]>::try_from(row).ok());
     crate::commit::uses::load(house, &*store)?;
+    let (terms, news) = Terms::load(house)?;
+    house.set_terms(terms);
     house.publish(|generation| generation.state.next_number = number.map_or(0, u32::from_be_bytes));
-    Ok(())
+    Ok(news)
 }
 
 /// Everybody into memory; whoever has a tombstone is on the way out instead.
-fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
+fn load_people(house: &House, wheel: &mut Wheel, dates: &mut Wheel) -> Result<(), VaultError> {
     let store = Arc::clone(&house.generation().store);
     let (now, today) = (house.now(), house.now().day());
     let mut people = Vec::new();
@@ -213,6 +222,8 @@ fn load_people(house: &House, wheel: &mut Wheel) -> Result<(), VaultError> {
         match load_person(house, &*store, &id, today) {
             Ok(Some((person, values))) => {
                 wheel.set(person.number, values.2);
+                let next = house.household.promise.next_date(&person.wishes.standing, now);
+                dates.set(person.number, next.map(At::day));
                 people.push((person, values));
             }
             Ok(None) => {}
@@ -262,7 +273,7 @@ fn refold(committer: &mut Committer) -> Result<(), VaultError> {
     let house = Arc::clone(&committer.house);
     let household = &house.household;
     let (columns, promise) = (household.projection.columns(), &household.promise);
-    let traits = format!("{columns:?}\n{:?}\n{:?}", promise.traits, promise.retention_classes());
+    let traits = format!("{columns:?}\n{:?}\n{:?}", promise.traits, house.terms());
     let signature = sha256(&[traits.as_bytes()]).to_vec();
     let known = house.generation().store.get(Keyspace::House, House::COLUMNS)?;
     if known.as_ref() == Some(&signature) {

@@ -1,19 +1,19 @@
 //! The right to read about one person ([`Permit`]). Private fields, no clone, no store, no send: made by a
-//! [`crate::Snapshot`], gone with it.
+//! [`crate::Snapshot`], gone with it. It is long because everything that opens a value about one person stands here, where a
+//! reviewer can see it whole.
 //!
 //! It judges nothing itself (`promise::judge_fact` does, for each fact), and it changes nothing: what was read is left in
-//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves. It
-//! is long because every way to read about a person stands in one place.
+//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves.
 
 use crate::VaultError;
 use crate::commit::Values;
 use crate::engine::Keyspace;
-use crate::format::{self, DecisionForm, FactForm, UseForm, UseRunForm};
+use crate::format::{self, DecisionForm, HoldForm, UseForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open, StoredEvent};
 use crate::record::{
-    ContactState, DecisionView, EventView, FactView, GivenView, ItemBasis, LedgerEntry, Reads, StaffRead, Trace,
-    UseCount,
+    ContactState, DecisionView, EventView, FactView, GivenView, HoldView, ItemBasis, LeavingView, LedgerEntry, Reads,
+    SharedView, StaffRead, Trace, UseCount,
 };
 use crate::retention;
 use crate::seal::RecordKind;
@@ -291,7 +291,8 @@ impl Permit<'_> {
             let kept = forms.filter(|form| form.as_ref().map_or(true, |form| form.at >= oldest));
             kept.take(limit).collect::<Result<Vec<_>, _>>().map(Some)
         });
-        Ok(forms.unwrap_or_default().iter().filter_map(|form| logged(decision_view(form).map(Some))).collect())
+        let forms = forms.unwrap_or_default().into_iter();
+        Ok(forms.filter_map(|form| logged(decision_view(form, self.now()))).collect())
     }
 
     fn open_decision(&self, open: &Open, key: &[u8], sealed: &[u8]) -> Result<DecisionForm, VaultError> {
@@ -304,15 +305,18 @@ impl Permit<'_> {
         if form.is_some() {
             self.notes(DECISIONS);
         }
-        Ok(form.and_then(|form| logged(decision_view(&form).map(Some))))
+        Ok(form.and_then(|form| logged(decision_view(form, self.now()))))
     }
 
     fn decision_form(&self, id: DecisionId) -> Result<Option<DecisionForm>, Refusal> {
         let house = &self.snapshot.house;
         let form = self.with_open(|open| house.decision(self.snapshot.store(), open, &(*id.as_bytes()).into()));
-        let Some(form) = form else { return Ok(None) };
+        let Some(form) = form.filter(|form| form.at >= retention::oldest_decision(self.now()).ms()) else {
+            return Ok(None);
+        };
         let is_own_campaign = self.artefact.kind == ArtefactKind::Campaign && self.artefact.name == form.campaign;
-        if !is_own_campaign {
+        let is_own_reminder = self.artefact.is_reminder() && *form.artefact == *self.artefact.id.as_bytes();
+        if !is_own_campaign && !is_own_reminder {
             self.own_page()?;
         }
         Ok(Some(form))
@@ -422,6 +426,46 @@ impl Permit<'_> {
         Ok(counts.into_iter().rev().map(view).collect())
     }
 
+    /// What the person shares by a yes, with since when and until when if nothing is heard of them (portal and reminder).
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn shared(&self) -> Result<Vec<Disclosed<'_, SharedView>>, Refusal> {
+        if !self.artefact.is_reminder() {
+            self.own_page()?;
+        }
+        let (promise, standing) = (self.promise(), &self.person.wishes.standing);
+        let view = |(purpose, since): (&PurposeName, At)| {
+            let lapses_at = promise.lapses_at(purpose, standing);
+            Disclosed::new(SharedView { purpose: purpose.clone(), since, lapses_at })
+        };
+        Ok(crate::commit::remind::yeses(promise, standing, self.now()).map(view).collect())
+    }
+
+    /// When and how things end for the person by themselves, and what is held (portal only).
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn leaving(&self) -> Result<Disclosed<'_, LeavingView>, Refusal> {
+        self.own_page()?;
+        let (promise, standing) = (self.promise(), &self.person.wishes.standing);
+        let core = self.with_open(|open| {
+            let holds = open.core.holds.clone().unwrap_or_default();
+            Ok(Some((open.core.fate, holds, open.core.reminder)))
+        });
+        let (chosen, holds, reminder) = core.unwrap_or_default();
+        let is_on = |hold: &&HoldForm| hold.hold().is_on(self.now());
+        Ok(Disclosed::new(LeavingView {
+            leaves_at: promise.leaves_at(standing),
+            fate: promise.fate(standing),
+            chosen_at: chosen.map(|form| At::from_ms(form.at)),
+            ends_at: promise.ends_at(standing),
+            left_at: standing.left_at,
+            reminded_at: reminder.map(|form| At::from_ms(form.at)),
+            holds: holds.iter().filter(is_on).map(HoldView::of).collect(),
+        }))
+    }
+
     /// Staff who opened this person (portal only).
     ///
     /// # Errors
@@ -528,15 +572,12 @@ impl Permit<'_> {
             FactName::Trait(name) if name.as_str() != CandidatesPlan::NAME => {
                 promise.traits.get(name).and_then(|plan| self.trait_fact(plan))
             }
-            _ => self.with_open(|open| {
-                let Some(retention) = retention::of_fact(promise, name) else { return Ok(None) };
-                let core = open.core.clone();
-                let record = open.class(&self.snapshot.house, self.snapshot.store(), retention.id())?;
-                let Some(form) = record.facts.iter().find(|form| form.is(name)) else { return Ok(None) };
-                let mut fact = FactForm::fact(form)?;
-                fact.expires_at = retention::of_stored(promise, &core, &fact);
-                Ok(Some(fact))
-            }),
+            _ => {
+                let stored = self.with_open(|open| self.snapshot.house.stored_fact(open, self.snapshot.store(), name));
+                let mut fact = stored?;
+                fact.expires_at = self.held_for_the_desk(name.as_str(), fact.expires_at);
+                Some(fact)
+            }
         }
     }
 
@@ -558,16 +599,19 @@ impl Permit<'_> {
         let event = promise.events.get(plan.is.event())?;
         let today = self.snapshot.columns_day();
         let inputs = self.with_open(|open| {
-            let core = open.core.clone();
-            let record = open.class(&self.snapshot.house, self.snapshot.store(), event.retention.id())?;
-            let first = retention::first_day(&event.retention, &core, today);
-            let buckets = record.buckets(projection.columns());
-            let days = buckets.iter().filter(|bucket| usize::from(bucket.column) == column && bucket.day >= first);
-            let (oldest, newest) = inputs_of(&plan.is, days.map(|bucket| bucket.day), today);
-            let ends = oldest.map(|day| retention::last_day(&event.retention, &core, day).plus(1));
-            Ok(Some((ends.unwrap_or(today.plus(1)), newest.unwrap_or(today))))
+            let (house, store) = (&self.snapshot.house, self.snapshot.store());
+            let (terms, clocks) = (house.terms(), house.clocks(&open.core));
+            let mut days = Vec::new();
+            for class in terms.classes_of_column(column) {
+                let mut buckets = open.class(house, store, class)?.buckets(projection.columns());
+                buckets.retain(|bucket| usize::from(bucket.column) == column);
+                terms.retain_living(class, &clocks, today, &mut buckets);
+                days.extend(buckets.iter().map(|bucket| (bucket.day, terms.bucket_ends(class, &clocks, bucket))));
+            }
+            Ok(Some(inputs_of(&plan.is, &days, today)))
         });
         let (ends, newest) = inputs?;
+        let (ends, newest) = (ends.unwrap_or(today.plus(1)), newest.unwrap_or(today));
         let standing = &self.person.wishes.standing;
         let (told_at, told_how) = person::told(standing, &plan.purposes);
         Some(Fact {
@@ -600,6 +644,7 @@ impl Permit<'_> {
                 let Some(stored) = open.open_event(house, &key, &row)? else { continue };
                 if name.is_none_or(|name| stored.event.name == *name) {
                     let expires_at = house.event_expires_at(&open.core, &stored);
+                    let expires_at = self.held_for_the_desk(stored.event.name.as_str(), expires_at);
                     views.extend(self.cut(stored, expires_at));
                 }
             }
@@ -623,6 +668,13 @@ impl Permit<'_> {
         views.into_iter().map(Disclosed::new).collect()
     }
 
+    /// Until when something may be read: what is held longer than it was promised is opened at the desk, for whoever it is held
+    /// for, and nowhere else.
+    fn held_for_the_desk(&self, name: &str, expires_at: At) -> At {
+        let held = self.person.wishes.standing.held_until(name, self.now()).filter(|_| self.artefact.is_desk());
+        held.map_or(expires_at, |held| held.max(expires_at))
+    }
+
     /// Takes out what this permit would say it read: the set that asked says it.
     pub(crate) fn hand_over(&self) -> impl Iterator<Item = String> + use<> {
         self.noted.take().read.into_keys()
@@ -630,13 +682,22 @@ impl Permit<'_> {
 
     /// An event as this artefact may see it; `None` when it may not.
     fn cut(&self, stored: StoredEvent, expires_at: At) -> Option<EventView> {
-        let StoredEvent { mut event, not_for, .. } = stored;
         if expires_at <= self.now() {
             return None;
         }
         let (promise, standing) = (self.promise(), &self.person.wishes.standing);
-        let plan = promise.events.get(&event.name)?;
+        let plan = promise.events.get(&stored.event.name)?;
+        // Other words since may have taken a purpose away, and none adds one to what came before.
+        let terms = self.snapshot.house.terms();
+        let wide_enough: BTreeSet<&PurposeName> =
+            plan.retention.purposes.iter().filter(|purpose| terms.event_is_for(&stored, purpose)).collect();
+        let is_held = standing.held_until(stored.event.name.as_str(), self.now()).is_some();
+        if is_held && !self.artefact.is_portal() && !self.artefact.is_desk() {
+            return None;
+        }
+        let StoredEvent { mut event, not_for, .. } = stored;
         let declared = plan.retention.purposes.iter().filter(|purpose| !not_for.contains(purpose));
+        let declared = declared.filter(|purpose| wide_enough.contains(purpose));
         let in_force = |purpose: &&PurposeName| promise.in_force(purpose, standing, self.now()).is_ok();
         let purposes: Vec<PurposeName> = declared.filter(in_force).cloned().collect();
         if self.artefact.is_portal() {
@@ -741,20 +802,23 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// The oldest and newest day among the inputs of an aggregate.
-fn inputs_of(aggregate: &Aggregate, days: impl Iterator<Item = Day>, today: Day) -> (Option<Day>, Option<Day>) {
+/// When the first of the inputs of an aggregate ends, and the newest of their days.
+fn inputs_of(aggregate: &Aggregate, days: &[(Day, Day)], today: Day) -> (Option<Day>, Option<Day>) {
     let window = match aggregate {
         Aggregate::Count { window_days, .. } | Aggregate::Sum { window_days, .. } => *window_days,
         Aggregate::DaysSince { .. } | Aggregate::DaysSinceFirst { .. } => None,
     };
     let begins = window.map(|days| today.plus(days.saturating_neg()));
-    let inside: Vec<Day> = days.filter(|day| begins.is_none_or(|begins| *day > begins)).collect();
-    let (oldest, newest) = (inside.iter().min().copied(), inside.iter().max().copied());
+    let inside = || days.iter().filter(|(day, _)| begins.is_none_or(|begins| *day > begins));
+    let newest = inside().max();
     match aggregate {
-        Aggregate::DaysSince { .. } => (newest, newest),
-        Aggregate::DaysSinceFirst { .. } => (oldest, oldest),
-        Aggregate::Count { .. } | Aggregate::Sum { .. } => (oldest, newest),
+        Aggregate::DaysSince { .. } => newest.map(|(day, ends)| (*ends, *day)),
+        Aggregate::DaysSinceFirst { .. } => inside().min().map(|(day, ends)| (*ends, *day)),
+        Aggregate::Count { .. } | Aggregate::Sum { .. } => {
+            inside().map(|(_, ends)| *ends).min().zip(newest.map(|(day, _)| *day))
+        }
     }
+    .unzip()
 }
 
 /// Where a fact came from, in words.
@@ -798,11 +862,18 @@ fn entry_view(snapshot: &Snapshot, person: &ProfileId, form: &format::LedgerForm
     })
 }
 
-fn decision_view<'p>(form: &DecisionForm) -> Result<DecisionView<'p>, VaultError> {
+/// A decision as it may be read at an instant, without the facts that have outlived themselves; `None` = it has itself.
+fn decision_view<'p>(mut form: DecisionForm, now: At) -> Result<Option<DecisionView<'p>>, VaultError> {
+    if form.at < retention::oldest_decision(now).ms() {
+        return Ok(None);
+    }
+    if form.trace.strip(now).pick {
+        form.item = None;
+    }
     let bad = |what| format::damaged("decisions", what);
     let offer = form.offer.as_deref().map(OfferName::parse).transpose().map_err(|_| bad("not an offer"))?;
     let item = form.item.as_deref().map(|item| ItemCode::parse(item).ok_or_else(|| bad("not an item"))).transpose()?;
-    Ok(DecisionView {
+    Ok(Some(DecisionView {
         id: DecisionId::from_bytes(*form.id),
         at: At::from_ms(form.at),
         campaign: CampaignName::parse(&form.campaign).map_err(|_| bad("not a campaign"))?,
@@ -812,5 +883,5 @@ fn decision_view<'p>(form: &DecisionForm) -> Result<DecisionView<'p>, VaultError
         channel: format::channel_of(form.channel)?,
         trace: Disclosed::new(form.trace.trace()?),
         message_state: form.message.as_ref().map(format::MessageForm::words),
-    })
+    }))
 }

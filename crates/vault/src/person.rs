@@ -203,6 +203,21 @@ impl Open {
         Ok(row)
     }
 
+    /// Seals an event under its class alone: no day ends it.
+    pub(crate) fn seal_event_for_itself(
+        &self,
+        house: &House,
+        class: RetentionId,
+        plain: &[u8],
+        key: &[u8],
+    ) -> Result<Vec<u8>, VaultError> {
+        let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Event, id: tail(key) };
+        let mut row = Vec::from(class.0);
+        row.extend(NO_DAY.to_be_bytes());
+        row.extend(house.seal(self.key.record_key(class).ok_or(VaultError::Seal)?, &place, plain)?);
+        Ok(row)
+    }
+
     /// Opens an event row; `None` when its class or its day has been closed for ever.
     pub(crate) fn open_event(&self, house: &House, key: &[u8], row: &[u8]) -> Result<Option<StoredEvent>, VaultError> {
         let Some((head, sealed)) = row.split_first_chunk::<EVENT_HEAD>() else {
@@ -289,6 +304,11 @@ pub(crate) fn told(standing: &Standing, purposes: &[PurposeName]) -> (Option<At>
     let answers = purposes.iter().filter_map(|purpose| standing.relations.get(purpose)).map(|known| known.at);
     let told_at = answers.min().filter(|_| standing.told_version > 0);
     (told_at, if told_at.is_some() { Awareness::InNotice } else { Awareness::Never })
+}
+
+/// Whether an event row ends with the secret of a day.
+pub(crate) fn has_day(row: &[u8]) -> bool {
+    row.get(4..EVENT_HEAD).is_some_and(|day| day != NO_DAY.to_be_bytes())
 }
 
 /// What starts the clock of an event: receipt, and for a history the day on which it happened.

@@ -41,11 +41,8 @@ impl House {
     pub(crate) fn zone(&self, open: &mut Open, rows: &dyn EngineSnapshot, now: At) -> Result<Option<Zone>, VaultError> {
         let promise = Arc::clone(&self.household.promise);
         let Some(field) = promise.zone_field() else { return Ok(None) };
-        let name = FactName::Field(field.name.clone());
-        let record = open.class(self, rows, field.retention.id())?;
-        let Some(form) = record.facts.iter().find(|form| form.is(&name)) else { return Ok(None) };
-        let fact = form.fact()?;
-        if crate::retention::of_stored(&promise, &open.core, &fact) <= now {
+        let Some(fact) = self.stored_fact(open, rows, &FactName::Field(field.name.clone()))? else { return Ok(None) };
+        if fact.expires_at <= now {
             return Ok(None);
         }
         let is_stated = field.stated && matches!(fact.provenance, Provenance::Provided { .. });

@@ -1,5 +1,5 @@
 //! What crosses the vault's wall: inputs of commands and views that a permit opens. Plain data; the storage forms are
-//! `format`'s own.
+//! `format`'s own. It is long because every such record stands here.
 
 mod leaving;
 
@@ -12,7 +12,7 @@ use model::{
     SegmentName, SourceName, Trust, Value, Words,
 };
 use promise::{ChannelKind, Refusal, RefusalReason, Zone};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 // ── intake ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -716,6 +716,88 @@ pub struct RotationState {
     pub is_under_way: bool,
 }
 
+/// When somebody leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenLeaving {
+    /// When nothing is heard of them for as long as the promise names.
+    IfSilent,
+    /// Now: they say so.
+    Now,
+}
+
+/// What somebody wants for the time after leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeavingChoice {
+    /// Who.
+    pub person: ProfileId,
+    /// What is to become of their data.
+    pub fate: promise::Fate,
+    /// Whether they leave now.
+    pub when: WhenLeaving,
+}
+
+/// An order to hold data of one person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldOrder {
+    /// Whose.
+    pub person: ProfileId,
+    /// Which fields and events; none = everything.
+    pub names: BTreeSet<String>,
+    /// Why; shown to the person. At most 200 characters.
+    pub reason: String,
+    /// Who ordered it.
+    pub staff: String,
+    /// It ends by itself when this day begins; at most 730 days ahead.
+    pub until: Day,
+}
+
+/// A hold that is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldView {
+    /// By which it is lifted.
+    pub id: String,
+    /// Which fields and events; none = everything.
+    pub names: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Who ordered it.
+    pub staff: String,
+    /// Since when.
+    pub at: At,
+    /// It ends by itself when this day begins.
+    pub until: Day,
+}
+
+/// One purpose that the person said yes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedView {
+    /// Which.
+    pub purpose: PurposeName,
+    /// Since when.
+    pub since: At,
+    /// When it ends if nothing is heard of them.
+    pub lapses_at: Option<At>,
+}
+
+/// When and how things end for one person by themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeavingView {
+    /// When they count as having left, if nothing is heard of them; `None` = leaving is not declared.
+    pub leaves_at: Option<At>,
+    /// What becomes of their data then.
+    pub fate: promise::Fate,
+    /// When they chose it; `None` = they did not, and it is the strictest.
+    pub chosen_at: Option<At>,
+    /// When everything about them ends; `None` = it does not end all at once.
+    pub ends_at: Option<At>,
+    /// When they said that they leave.
+    pub left_at: Option<At>,
+    /// When they were last reminded of what they share.
+    pub reminded_at: Option<At>,
+    /// Holds that are on.
+    pub holds: Vec<HoldView>,
+}
+
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
@@ -723,6 +805,12 @@ pub struct Swept {
     pub n_records: u64,
     /// Day secrets.
     pub n_day_secrets: u64,
+    /// Yeses that lapsed after a silence.
+    pub n_lapsed: u64,
+    /// People of whom everything had ended: erased.
+    pub n_left: u64,
+    /// Reminders put in the outbox.
+    pub n_reminded: u64,
 }
 
 /// A member of staff reviewed an artefact.

@@ -18,7 +18,6 @@ use crate::key::PersonKey;
 use crate::open::send;
 use crate::person::Open;
 use crate::record::{AnonymousSale, Review};
-use crate::retention;
 use crate::seal::RecordKind;
 use crate::snapshot::Snapshot;
 use crate::state_hash;
@@ -63,7 +62,7 @@ impl Vault {
 // ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 fn read(snapshot: &Snapshot, id: &ProfileId) -> Result<Option<Recorded>, VaultError> {
-    let (house, store, promise) = (&*snapshot.house, snapshot.store(), snapshot.promise());
+    let (house, store) = (&*snapshot.house, snapshot.store());
     let Some(mut open) = Open::load(house, store, id)? else { return Ok(None) };
     let leads = open
         .core
@@ -88,10 +87,11 @@ fn read(snapshot: &Snapshot, id: &ProfileId) -> Result<Option<Recorded>, VaultEr
     events.sort_by_key(|(event, _)| event.received_at);
     let mut facts = Vec::new();
     let core = open.core.clone();
-    for class in promise.retention_classes().keys() {
+    let (terms, clocks) = (house.terms(), house.clocks(&core));
+    for class in terms.classes().keys() {
         for form in &open.class(house, store, *class)?.facts {
             let fact = form.fact()?;
-            if retention::of_stored(promise, &core, &fact) > snapshot.now() {
+            if terms.fact_ends(&clocks, &fact).is_some_and(|ends| ends > snapshot.now()) {
                 facts.push(fact);
             }
         }
@@ -101,7 +101,8 @@ fn read(snapshot: &Snapshot, id: &ProfileId) -> Result<Option<Recorded>, VaultEr
 }
 
 /// What no record tells any more: when somebody came and as what, contracts and clocks whose first or latest event has expired,
-/// answers that came over a tie without words, which notice was served, and taps that were no answer about a purpose.
+/// answers that came over a tie without words, which notice was served, taps that were no answer about a purpose, and
+/// leaving, reminders and holds.
 fn carried(recorded: &Recorded) -> CoreForm {
     let core = &recorded.core;
     let is_told = |purpose: &str| recorded.ledger.iter().any(|entry| entry.purpose == purpose);
@@ -117,6 +118,12 @@ fn carried(recorded: &Recorded) -> CoreForm {
         less: core.less,
         turned_down: core.turned_down.clone(),
         staff_reads: core.staff_reads.clone(),
+        left_at: core.left_at,
+        last_act: core.last_act,
+        given: core.given.clone(),
+        fate: core.fate,
+        reminder: core.reminder,
+        holds: core.holds.clone(),
         ..CoreForm::default()
     }
 }
@@ -151,6 +158,8 @@ impl Batch<'_> {
             open.core.joins = ties;
             // Taps that were no answer moved it as well.
             open.core.consent_seq = core.consent_seq;
+            // What came again is no new act of theirs.
+            open.core.last_act = core.last_act;
             // Whoever gave an address first keeps it, and that is not always who is first here.
             open.core.identifiers.clone_from(&core.identifiers);
             for (form, leads) in core.identifiers.iter().zip(leads) {

@@ -1,10 +1,12 @@
 //! How long a thing may be kept: from a declared retention and the clock it names to an instant.
 //!
-//! It removes nothing (that is `commit::sweep`); it answers what has expired, at read time, to the second.
+//! It removes nothing (that is `commit::sweep`) and knows one wording at a time (`terms` knows all that were in force); it
+//! answers what has expired, at read time, to the second.
 
 use crate::format::CoreForm;
-use model::{At, Day, EventName, Fact, FactName};
+use model::{At, Day, EventName, FactName};
 use promise::{CandidatesPlan, Promise, Retention, RetentionId, Since};
+use std::collections::BTreeMap;
 
 /// The class id under which things live that belong to a person and to no declared class: the core record, ledger,
 /// decisions.
@@ -14,9 +16,9 @@ pub(crate) const CORE: RetentionId = RetentionId([0; 4]);
 /// which a person may still ask why.
 pub(crate) const DECISION_DAYS: i32 = 400;
 
-/// The earliest instant of a decision that may still be read, sent or stand.
-pub(crate) const fn oldest_decision(now: At) -> At {
-    now.plus_days(-DECISION_DAYS)
+/// The earliest instant of a decision, with its message, that may still be read, sent or stand: it ends at a midnight.
+pub(crate) fn oldest_decision(now: At) -> At {
+    now.day().plus(1 - DECISION_DAYS).start()
 }
 
 /// How long use counters and use runs are kept, in days.
@@ -51,76 +53,74 @@ pub(crate) fn of_fact<'p>(promise: &'p Promise, name: &FactName) -> Option<&'p R
     }
 }
 
-/// When something of this class stops to exist: the person's latest event of the named kind moves some clocks.
-pub(crate) fn expires_at(retention: &Retention, core: &CoreForm, kept_since: At) -> At {
-    match &retention.since {
-        Since::Receipt => retention.expires_at(kept_since),
-        Since::Last(event) => {
-            let last = core.last.get(event.as_str()).map_or(kept_since, |ms| At::from_ms(*ms));
-            retention.expires_at(last.max(kept_since))
+/// What moves the clocks of one person: the latest event of each name that starts or ends one, and when they leave.
+#[derive(Clone)]
+pub(crate) struct Clocks {
+    last: BTreeMap<String, i64>,
+    leaves_at: Option<At>,
+}
+
+impl Clocks {
+    pub(crate) fn of(promise: &Promise, core: &CoreForm) -> Self {
+        let heard_at = (!core.is_tied_device()).then(|| core.heard_at());
+        let leaves_at = promise.leaving_of(heard_at, core.left_at.map(At::from_ms));
+        Self { last: core.last.clone(), leaves_at }
+    }
+
+    /// The same after one more event of a name.
+    pub(crate) fn after(mut self, name: &EventName, at: At) -> Self {
+        let last = self.last.entry(name.as_str().to_owned()).or_insert(i64::MIN);
+        *last = (*last).max(at.ms());
+        self
+    }
+
+    pub(crate) fn last(&self, event: &EventName) -> Option<At> {
+        self.last.get(event.as_str()).map(|ms| At::from_ms(*ms))
+    }
+
+    /// When the clock of something kept since an instant started.
+    fn started(&self, since: &Since, kept_since: At) -> At {
+        match since {
+            Since::Receipt => kept_since,
+            Since::Last(event) => self.last(event).map_or(kept_since, |last| last.max(kept_since)),
+            // Where nobody counts as having left any more, the clock runs from receipt: of two readings the stricter one.
+            Since::Leaving => self.leaves_at.map_or(kept_since, |leaves_at| leaves_at.max(kept_since)),
         }
     }
+}
+
+/// When something of this class stops to exist.
+pub(crate) fn expires_at(retention: &Retention, clocks: &Clocks, kept_since: At) -> At {
+    let ends = retention.expires_at(clocks.started(&retention.since, kept_since));
+    ended_on(retention, clocks, kept_since).map_or(ends, |ended| ended.min(ends))
+}
+
+/// When the event that ends it came, if one did.
+pub(crate) fn ended_on(retention: &Retention, clocks: &Clocks, kept_since: At) -> Option<At> {
+    let event = retention.end_on.as_ref()?;
+    clocks.last(event).filter(|last| *last >= kept_since)
 }
 
 /// When something that was to end at an instant ends, now that its clock may have moved on.
-pub(crate) fn moved_on(retention: &Retention, core: &CoreForm, until: At) -> At {
-    match &retention.since {
-        Since::Receipt => until,
-        Since::Last(event) => {
-            let last = core.last.get(event.as_str()).map(|ms| retention.expires_at(At::from_ms(*ms)));
-            last.map_or(until, |last| last.max(until))
-        }
-    }
-}
-
-/// When a stored fact stops to exist: as written, unless its clock has moved since, or its declaration is gone.
-pub(crate) fn of_stored(promise: &Promise, core: &CoreForm, fact: &Fact) -> At {
-    match of_fact(promise, &fact.name) {
-        None => At::from_ms(i64::MIN),
-        Some(retention) if retention.since == Since::Receipt => fact.expires_at,
-        Some(retention) => expires_at(retention, core, fact.as_of),
-    }
-}
-
-/// When a fact of a class is removed: one that is not declared any more has no reader and ends with its class.
-pub(crate) fn ends_at(promise: &Promise, class: &Retention, core: &CoreForm, fact: &Fact) -> At {
-    match (of_fact(promise, &fact.name), &class.since) {
-        (Some(_), _) => of_stored(promise, core, fact),
-        (None, Since::Receipt) => fact.expires_at,
-        (None, Since::Last(_)) => expires_at(class, core, fact.as_of),
-    }
+pub(crate) fn moved_on(retention: &Retention, clocks: &Clocks, until: At) -> At {
+    let started = match &retention.since {
+        Since::Receipt => None,
+        Since::Last(event) => clocks.last(event),
+        Since::Leaving => clocks.leaves_at,
+    };
+    started.map_or(until, |started| retention.expires_at(started).max(until))
 }
 
 /// The clock day whose global secret goes into the record key; none where a clock can move.
 pub(crate) fn secret_day(retention: &Retention, kept_since: At) -> Option<Day> {
     match retention.since {
         Since::Receipt => Some(kept_since.day()),
-        Since::Last(_) => None,
+        Since::Last(_) | Since::Leaving => None,
     }
 }
 
-/// The first day of which buckets of this class may still be kept.
-pub(crate) fn first_day(retention: &Retention, core: &CoreForm, today: Day) -> Day {
-    match &retention.since {
-        Since::Receipt => today.plus(1_i32.saturating_sub(retention.keep_days)),
-        Since::Last(event) => {
-            let last = core.last.get(event.as_str()).map(|ms| At::from_ms(*ms));
-            let gone = last.is_some_and(|last| retention.expires_at(last) <= today.start());
-            if gone { Day::from_number(i32::MAX) } else { Day::from_number(i32::MIN) }
-        }
-    }
-}
-
-/// Whether events of this name start a clock somewhere in the promise.
-pub(crate) fn starts_a_clock(promise: &Promise, name: &EventName) -> bool {
-    promise.retention_classes().values().any(|retention| retention.since == Since::Last(name.clone()))
-}
-
-/// The last day on which a bucket of this day may still be kept.
-pub(crate) fn last_day(retention: &Retention, core: &CoreForm, day: Day) -> Day {
-    let started = match &retention.since {
-        Since::Receipt => day,
-        Since::Last(event) => core.last.get(event.as_str()).map_or(day, |ms| At::from_ms(*ms).day()),
-    };
-    started.plus(retention.keep_days.saturating_sub(1))
+/// The first day on which a bucket of a day may not be kept any more. A day on which it was ended by an event ends whole.
+pub(crate) fn bucket_ends(retention: &Retention, clocks: &Clocks, day: Day) -> Day {
+    let ends = clocks.started(&retention.since, day.start()).day().plus(retention.keep_days);
+    ended_on(retention, clocks, day.start()).map_or(ends, |ended| ended.day().min(ends))
 }

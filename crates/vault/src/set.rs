@@ -47,10 +47,14 @@ impl std::fmt::Debug for PermitSet<'_> {
 impl<'s> PermitSet<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot, artefact: &'s Artefact, slot: Option<Slot<'s>>) -> Self {
         let state = &snapshot.generation.state;
-        let people = if artefact.is_portal() || artefact.is_breach_notice() {
-            state.everybody().clone()
+        let people = if !snapshot.is_of_today() {
+            RoaringBitmap::new()
+        } else if artefact.is_portal() || artefact.is_breach_notice() {
+            state.present()
         } else if artefact.is_desk() {
-            state.everybody() - state.restrained()
+            state.present() - state.restrained()
+        } else if artefact.is_reminder() {
+            state.present() - state.restrained() - state.all_held()
         } else {
             let sets = artefact.terms.purposes().map(|purpose| state.in_force(purpose, snapshot.now()));
             sets.fold(RoaringBitmap::new(), |all, set| all | set)

@@ -9,9 +9,10 @@ use crate::engine::{EngineSnapshot, Keyspace};
 use crate::format::{self, AlarmForm, ItemForm, LogForm, OutboxForm, SaleForm};
 use crate::house::House;
 use crate::permit::Permit;
+use crate::person::Open;
 use crate::record::{
-    AnonymousSales, ArtefactState, CampaignNumbers, DecisionView, Identifier, Item, LogEntryView, OutboxEntry,
-    TokenTarget,
+    AnonymousSales, ArtefactState, CampaignNumbers, DecisionView, Identifier, IdentifierKind, Item, LogEntryView,
+    OutboxEntry, TokenTarget,
 };
 use crate::retention::{WHY_DAYS, oldest_decision};
 use crate::review;
@@ -21,7 +22,7 @@ use crate::state::Generation;
 use crate::statement;
 use crate::unwritten::{SetUse, Slot};
 use model::{AlarmId, ArtefactId, At, Day, DecisionId, ItemCode, MessageId, ProfileId, RequestId, SegmentName};
-use promise::{Artefact, ArtefactKind, Promise, Refusal, RefusalReason, Verdict};
+use promise::{Artefact, ArtefactKind, HoldsOn, Promise, Refusal, RefusalReason, Verdict};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -77,6 +78,15 @@ impl Snapshot {
     #[must_use]
     pub fn now(&self) -> At {
         self.now
+    }
+
+    /// Which holds are on, as the notice tells it; `None` = none is.
+    #[must_use]
+    pub fn holds_on(&self) -> Option<HoldsOn> {
+        let state = &self.generation.state;
+        let of = |number| state.by_number(number)?.wishes.standing.any_held_until(self.now);
+        let until = state.held().iter().filter_map(of).max()?;
+        Some(HoldsOn { n_people: state.held().len(), until: until.day() })
     }
 
     /// The promise in force.
@@ -171,7 +181,17 @@ impl Snapshot {
     pub fn find(&self, identifier: &Identifier) -> Option<ProfileId> {
         let row = logged(self.store().get(Keyspace::Index, &self.house.index_row(identifier)))?;
         let id = ProfileId::from_bytes(row.try_into().ok()?);
-        self.generation.state.person(&id).map(|person| person.id)
+        let person = self.generation.state.person(&id)?;
+        if self.promise().is_gone(&person.wishes.standing, self.now) {
+            return None;
+        }
+        // An address leads to nobody any more from the instant on which it ends.
+        if identifier.kind == IdentifierKind::Email {
+            let mut open = logged(Open::load(&self.house, self.store(), &id))?;
+            logged(self.house.address_lives(&mut open, self.store(), identifier, self.now).map(Some))
+                .filter(|lives| *lives)?;
+        }
+        Some(person.id)
     }
 
     /// Whose decision this is; `None` when it is unknown or its person was erased.

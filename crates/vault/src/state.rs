@@ -78,7 +78,13 @@ pub(crate) struct State {
     segments: Vec<Arc<RoaringBitmap>>,
     everybody: Arc<RoaringBitmap>,
     restrained: Arc<RoaringBitmap>,
-    /// Per purpose: the answer is yes.
+    /// Everything about them has ended.
+    gone: Arc<RoaringBitmap>,
+    /// Something of theirs is held.
+    held: Arc<RoaringBitmap>,
+    /// Everything of theirs is.
+    all_held: Arc<RoaringBitmap>,
+    /// Per purpose: the answer is yes, and has not lapsed.
     given: Vec<Arc<RoaringBitmap>>,
     /// Per purpose: the notice that covers it reached the person.
     told: Vec<Arc<RoaringBitmap>>,
@@ -101,6 +107,9 @@ impl State {
             segments: vec![Arc::default(); projection.segments().len()],
             everybody: Arc::default(),
             restrained: Arc::default(),
+            gone: Arc::default(),
+            held: Arc::default(),
+            all_held: Arc::default(),
             given: bitmaps(),
             told: bitmaps(),
             early: bitmaps(),
@@ -131,6 +140,21 @@ impl State {
         &self.restrained
     }
 
+    /// Everybody who has not ended.
+    pub(crate) fn present(&self) -> RoaringBitmap {
+        self.everybody.as_ref() - self.gone.as_ref()
+    }
+
+    /// Of whom something is held.
+    pub(crate) fn held(&self) -> &RoaringBitmap {
+        &self.held
+    }
+
+    /// Of whom everything is held.
+    pub(crate) fn all_held(&self) -> &RoaringBitmap {
+        &self.all_held
+    }
+
     pub(crate) fn segment(&self, at: usize) -> Option<&RoaringBitmap> {
         self.segments.get(at).map(Arc::as_ref)
     }
@@ -142,6 +166,8 @@ impl State {
             return RoaringBitmap::new();
         };
         let mut set = (given.as_ref() & told.as_ref()) - self.restrained.as_ref();
+        set -= self.gone.as_ref();
+        set -= self.all_held.as_ref();
         for number in early.iter() {
             let person = self.by_number(number);
             if person.is_none_or(|person| self.promise.in_force(purpose, &person.wishes.standing, now).is_err()) {
@@ -167,7 +193,11 @@ impl State {
         }
         self.next_number = self.next_number.max(number.saturating_add(1));
         insert(&mut self.everybody, number, true);
-        insert(&mut self.restrained, number, person.wishes.standing.restrained);
+        let standing = &person.wishes.standing;
+        insert(&mut self.restrained, number, standing.restrained);
+        insert(&mut self.gone, number, self.promise.is_gone(standing, now));
+        insert(&mut self.held, number, standing.any_held_until(now).is_some());
+        insert(&mut self.all_held, number, standing.all_held_until(now).is_some());
         self.put_purposes(&person, now);
         let (chunk, at) = place(number);
         *slot(&mut self.people, chunk, at, None) = Some(person);
@@ -180,7 +210,8 @@ impl State {
             let declared = self.promise.purposes.get(purpose);
             let by_consent = declared.is_some_and(|declared| declared.basis == Basis::Consent);
             let since = declared.map_or(0, |declared| declared.since_notice);
-            let given = relation.is_some_and(|relation| relation.status.is_given());
+            let lapsed = self.promise.lapses_at(purpose, standing).is_some_and(|at| at <= now);
+            let given = !lapsed && relation.is_some_and(|relation| relation.status.is_given());
             let told = !by_consent
                 || relation.is_some_and(|relation| relation.notice_version >= since && standing.told_version >= since);
             let early = by_consent
@@ -217,7 +248,8 @@ impl State {
             *slot(column, chunk, at, MISSING) = MISSING;
         }
         let bitmaps = self.segments.iter_mut().chain(&mut self.given).chain(&mut self.told).chain(&mut self.early);
-        bitmaps.chain([&mut self.everybody, &mut self.restrained]).for_each(|bitmap| insert(bitmap, number, false));
+        let own = [&mut self.everybody, &mut self.restrained, &mut self.gone, &mut self.held, &mut self.all_held];
+        bitmaps.chain(own).for_each(|bitmap| insert(bitmap, number, false));
         if let Some(shard) = self.numbers.get_mut(shard(id)) {
             Arc::make_mut(shard).remove(id);
         }

@@ -239,21 +239,20 @@ fn events(snapshot: &Snapshot, open: &Open) -> Result<Vec<Vec<u8>>, VaultError> 
 }
 
 fn facts_and_buckets(snapshot: &Snapshot, open: &mut Open) -> Result<Vec<Vec<u8>>, VaultError> {
-    let (house, promise) = (&*snapshot.house, snapshot.promise());
+    let house = &*snapshot.house;
     let columns = house.household.projection.columns();
     let (mut parts, today) = (Vec::new(), snapshot.now().day());
-    for (class, retention) in promise.retention_classes() {
-        let core = open.core.clone();
+    let (terms, clocks) = (house.terms(), house.clocks(&open.core));
+    for class in terms.classes().keys() {
         let record = open.class(house, snapshot.store(), *class)?;
         for form in &record.facts {
             let fact = form.fact()?;
-            let ends = retention::of_stored(promise, &core, &fact);
-            if ends > snapshot.now() {
-                parts.push([format::encode(form), ends.ms().to_be_bytes().to_vec()].concat());
-            }
+            let Some(ends) = terms.fact_ends(&clocks, &fact).filter(|ends| *ends > snapshot.now()) else { continue };
+            parts.push([format::encode(form), ends.ms().to_be_bytes().to_vec()].concat());
         }
-        let first = retention::first_day(retention, &core, today);
-        for bucket in record.buckets(columns).iter().filter(|bucket| bucket.day >= first) {
+        let mut buckets = record.buckets(columns);
+        terms.retain_living(*class, &clocks, today, &mut buckets);
+        for bucket in &buckets {
             let name = columns.get(usize::from(bucket.column)).map_or("", |column| column.name.as_str());
             let day = bucket.day.number().to_be_bytes();
             parts.push([name.as_bytes(), b"\n", &day, &bucket.amount.to_be_bytes()].concat());
@@ -313,7 +312,7 @@ fn outbox(snapshot: &Snapshot, messages: &BTreeMap<[u8; 16], Bytes16>) -> Result
 
 /// Whether a named record is about what the house knows, and not about how far its own work has come.
 pub(crate) fn is_knowledge(name: &str) -> bool {
-    name != House::ROTATION && !name.starts_with("outcome/")
+    name != House::ROTATION && name != crate::removal::RECORD && !name.starts_with("outcome/")
 }
 
 fn house_records(snapshot: &Snapshot) -> Result<Hash, VaultError> {

@@ -1,4 +1,5 @@
-//! The outbox with a house in memory on one side and a sink on the other.
+//! The outbox with a house in memory on one side and a sink on the other. It is long because each way a try can end has a
+//! test.
 
 mod said;
 
@@ -797,4 +798,56 @@ fn a_signature_of_another_domain_is_refused_at_the_start() {
 fn a_step_can_be_sent_between_threads() {
     fn check<T: Send>(_: impl FnOnce(&'static Vault, &'static Mailer) -> T) {}
     check(|vault, mailer| step(vault, mailer, 1));
+}
+
+// ── the yearly reminder ───────────────────────────────────────────────────────────────────────────────────────────────
+
+#[tokio::test]
+async fn d11_the_yearly_reminder_tells_what_is_shared_and_sells_nothing() {
+    let house = House::new().await;
+    let person = house.person("jo").await;
+    house.clock.advance_days(365);
+    assert_eq!(house.vault.sweep().unwrap().await.unwrap().n_reminded, 1);
+    let inbox = taking();
+    against(&inbox, async |port| {
+        assert_eq!(house.step(&mailer(port)).await.ended, ended([("sent", 1)]));
+    })
+    .await;
+    let received = inbox.mail(1).unwrap();
+    assert_eq!(received.to, ["jo@example.com"]);
+    assert!(received.bytes.starts_with(b"DKIM-Signature: "));
+    let mail = OpenedMail::read(&received.bytes).unwrap();
+    assert_eq!(mail.header("Subject"), Some("What you share with us"));
+    assert_eq!(mail.header("List-Unsubscribe"), None, "it is no advertisement");
+    let token = mail.text.split("https://corner.example/m/").nth(1).unwrap().split_whitespace().next().unwrap();
+    for part in [&mail.text, &mail.html] {
+        let words = part.split_whitespace().collect::<Vec<_>>().join(" ");
+        for said in [
+            "You said yes on 2 March 2026 to: “Send you offers picked from what you bought.”",
+            "“Order Completed”",
+            "your yes ends on 1 March 2028.",
+        ] {
+            assert!(words.contains(said), "{said} in {words}");
+        }
+        for way in ["keep", "less", "stop"] {
+            assert!(part.contains(&format!("https://corner.example/m/{token}#{way}")), "{way}");
+        }
+        assert!(!part.contains("jo@example.com") && !part.contains("20% off"), "no value of theirs, and no offer");
+    }
+    assert_eq!(house.vault.snapshot().token(token).map(|target| target.person), Some(person));
+}
+
+#[tokio::test]
+async fn d11_a_reminder_that_waits_is_not_sent_once_the_yes_has_ended() {
+    let house = House::new().await;
+    let person = house.person("jo").await;
+    house.clock.advance_days(365);
+    house.vault.sweep().unwrap().await.unwrap();
+    house.answer(person, ConsentStatus::Withdrawn).await;
+    let inbox = taking();
+    against(&inbox, async |port| {
+        assert_eq!(house.step(&mailer(port)).await.ended, ended([("answer_lapsed", 1)]));
+    })
+    .await;
+    assert_eq!((inbox.n_received(), house.n_in_outbox()), (0, 0));
 }

@@ -1,5 +1,6 @@
 //! `fineline doctor`: looks at settings, promise, clock, disk, keys and the data folder, and says what is wrong. Changes
-//! nothing, and opens no socket but to the process that serves the data folder, to ask how many alarms are open.
+//! nothing, and opens no socket but to the process that serves the data folder, to ask how many alarms are open
+//! and whether what has ended is removed in time.
 
 use crate::cli::Ground;
 use crate::clock::SystemClock;
@@ -185,8 +186,9 @@ fn folder(ground: &Ground) -> Vec<Finding> {
             let found = match error.downcast_ref::<VaultError>() {
                 Some(VaultError::Locked { .. }) => {
                     let in_use = finding("data", Health::Fine, "in use by a running `fineline serve`");
-                    let asked = asked(&ground.settings.data());
-                    return std::iter::once(in_use).chain(asked).chain(second_disk(ground)).collect();
+                    let (removal, asked) =
+                        (asked_removal(&ground.settings.data()), asked_alarms(&ground.settings.data()));
+                    return [in_use, removal].into_iter().chain(asked).chain(second_disk(ground)).collect();
                 }
                 Some(VaultError::Behind { .. } | VaultError::NotAWitness { .. }) => {
                     return vec![finding("witness", Health::Broken, format!("{error:#}"))];
@@ -204,6 +206,10 @@ fn folder(ground: &Ground) -> Vec<Finding> {
         Err(error) => finding("calls", Health::Broken, error.to_string()),
     });
     findings.push(rotation(&vault.rotation(), vault.now()));
+    findings.push(match vault.removal() {
+        Ok(state) => removal(state.due_at(), state.within_days, vault.now()),
+        Err(error) => finding("removal", Health::Broken, error.to_string()),
+    });
     let house = vault.house();
     findings.push(match vault.close() {
         Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
@@ -267,13 +273,44 @@ fn calls(n_overdue: usize) -> Finding {
     }
 }
 
-/// Asks the process that serves the data folder.
-fn asked(data: &Path) -> Vec<Finding> {
+/// Asks the process that serves the data folder, with the pass that lies in it.
+fn asked(data: &Path, what: &str) -> anyhow::Result<serde_json::Value> {
+    let pass = Pass::read(data)?.context("it has no pass")?;
+    let server = Loopback::with_token(pass.at, pass.token())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (_, answer) = runtime.block_on(server.post(what, &serde_json::Value::Null))?;
+    Ok(answer)
+}
+
+/// Whether what has ended is removed from the disks within the days that people were told. Nobody sweeps while nobody serves.
+fn removal(due_at: At, within_days: i32, now: At) -> Finding {
+    let by = due_at.day();
+    if due_at < now {
+        let says = format!(
+            "what has ended was to be removed by {by}, within the {within_days} days that people were told: run \
+             `fineline serve`, or `fineline key rotate` after it has swept"
+        );
+        return finding("removal", Health::Broken, says);
+    }
+    finding("removal", Health::Fine, format!("what has ended is removed by {by}, within {within_days} days"))
+}
+
+fn asked_removal(data: &Path) -> Finding {
+    let ask = || -> anyhow::Result<Finding> {
+        let answer = asked(data, "/removal")?;
+        let number = |name| answer.get(name).and_then(serde_json::Value::as_i64).context("it did not say");
+        let within_days = i32::try_from(number("within_days")?)?;
+        Ok(removal(At::from_ms(number("due_at_ms")?), within_days, SystemClock.now()))
+    };
+    ask().unwrap_or_else(|error| {
+        finding("removal", Health::Look, format!("the running server could not be asked: {error:#}"))
+    })
+}
+
+/// Asks for the alarms, and the calls that are overdue.
+fn asked_alarms(data: &Path) -> Vec<Finding> {
     let ask = || -> anyhow::Result<(usize, usize)> {
-        let pass = Pass::read(data)?.context("it has no pass")?;
-        let server = Loopback::with_token(pass.at, pass.token())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (_, answer) = runtime.block_on(server.post("/alarms/open", &serde_json::Value::Null))?;
+        let answer = asked(data, "/alarms/open")?;
         let number = |name: &str| answer.get(name).and_then(serde_json::Value::as_u64).context("it did not say");
         Ok((usize::try_from(number("open")?)?, usize::try_from(number("calls_overdue")?)?))
     };
@@ -404,6 +441,15 @@ mod tests {
         ] {
             assert_eq!(backup(note, at.plus_days(days)).health, health, "{days} days later");
         }
+    }
+
+    #[test]
+    fn d03_what_is_not_removed_in_time_is_red() {
+        let due_at = At::parse("2026-12-01T00:00:00Z").unwrap();
+        assert_eq!(removal(due_at, 7, due_at).health, Health::Fine);
+        let late = removal(due_at, 7, due_at.plus_ms(1));
+        assert_eq!(late.health, Health::Broken);
+        assert!(late.says.contains("2026-12-01") && late.says.contains("7 days"), "{}", late.says);
     }
 
     #[test]

@@ -111,3 +111,28 @@ fn d10_the_job_rotates_in_the_first_night_after_an_erasure_and_once() {
     clock.advance_days(7);
     assert_eq!((job.step)().unwrap(), Did::Over);
 }
+
+#[test]
+fn d03_the_jobs_of_a_house_that_is_served_keep_the_bound_and_without_the_sweep_they_do_not() {
+    let two_months = |is_swept: bool| {
+        let clock = Arc::new(ManualClock::new(at("2026-11-23T12:00:00Z")));
+        let vault = house(&clock);
+        let mut rotate = rotating(vault.clone(), clock.clone(), TimeOfDay::NIGHT);
+        let mut sweep = crate::serve::sweeping(vault.clone(), clock.clone());
+        let mut is_late = false;
+        for _ in 0..60 * 24 {
+            if is_swept {
+                (sweep.step)().unwrap();
+            }
+            step(&mut rotate);
+            is_late |= vault.removal().unwrap().is_late(clock.now());
+            clock.advance_ms(60 * MINUTE_MS);
+        }
+        (is_late, vault.removal().unwrap().record)
+    };
+    let (is_late, record) = two_months(true);
+    let record = record.expect("rounds were measured");
+    assert!(!is_late && record.longest_days <= 7, "{record:?}");
+    assert!(record.n_rounds >= 60 / 7, "at least every six days and a night: {record:?}");
+    assert!(two_months(false).0, "control: with the sweep stopped the bound is past");
+}

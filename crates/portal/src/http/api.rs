@@ -37,6 +37,7 @@ const HANDED_OFF: &str = "to open this page for you";
         lookup,
         read_person,
         export_person,
+        after_leaving,
         why,
         gpc,
         keys,
@@ -44,7 +45,7 @@ const HANDED_OFF: &str = "to open this page for you";
         log::hashes,
         log::entries
     ),
-    components(schemas(UserIdBody, PortalSession, PersonRef, PersonRead, Problem, Gpc))
+    components(schemas(UserIdBody, AfterLeavingBody, PortalSession, PersonRef, PersonRead, Problem, Gpc))
 )]
 pub struct Api;
 
@@ -54,6 +55,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
         .route("/v1/people/lookup", post(lookup))
         .route("/v1/people/{person}", get(read_person))
         .route("/v1/people/{person}/export", post(export_person))
+        .route("/v1/people/{person}/after_leaving", post(after_leaving))
         .route("/v1/decisions/{decision}/why", get(why))
         .route("/.well-known/gpc.json", get(gpc))
         .route("/.well-known/fineline-keys.json", get(keys))
@@ -148,6 +150,15 @@ pub(super) struct UserIdBody {
     /// The company's own id of the person.
     #[serde(rename = "userId", alias = "user_id")]
     user_id: String,
+}
+
+/// What a person chose, on a form of the company's, for the time after leaving.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct AfterLeavingBody {
+    /// "forget", "minimum" or "until".
+    fate: String,
+    /// The day on which everything ends, for "until": "2027-03-31".
+    until: Option<String>,
 }
 
 /// A way in for one person.
@@ -308,6 +319,32 @@ fn desk(snapshot: &Snapshot, person: ProfileId) -> Result<PersonRead, Problem> {
         facts: reader.facts(&permit),
         events: reader.events(&permit, reader::EVENTS_MAX)?,
     })
+}
+
+/// Passes on what a person chose for the time after leaving, when they joined or later. They see it, and may choose anew.
+#[utoipa::path(
+    post, path = "/v1/people/{person}/after_leaving", request_body = AfterLeavingBody,
+    params(("person" = String, Path, description = "per_…"), ("Fineline-Reason" = String, Header, description = "shown to the person")),
+    responses((status = 204, description = "kept"), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem))
+)]
+pub(super) async fn after_leaving(
+    With(state): With<Arc<State>>,
+    headers: HeaderMap,
+    Path(person): Path<String>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let source = server(&state, &headers)?;
+    let (person, reason) = (person_id(&person)?, reason(&headers)?);
+    let malformed = || {
+        let message = "the body must be {\"fate\": \"forget\", \"minimum\" or \"until\", \"until\": a day}";
+        Problem::new(StatusCode::BAD_REQUEST, "malformed", message)
+    };
+    let body: AfterLeavingBody = serde_json::from_slice(&body).map_err(|_| malformed())?;
+    let choice = crate::leaving::choice(person, &body.fate, body.until.as_deref(), "silent").ok_or_else(malformed)?;
+    may_open(&state, person, Artefact::PORTAL)?;
+    note(&state, &source, "passed_on_a_choice", person, reason).await?;
+    state.vault().choose_after_leaving(choice)?.await??;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// The person's own copy, for a request that reached the company by another way. The reason is shown to them.

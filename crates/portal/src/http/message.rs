@@ -73,7 +73,7 @@ async fn act(
     Path((token, word)): Path<(String, String)>,
 ) -> Result<Response, Sorry> {
     let act = Act::parse(&word).ok_or(Sorry::Gone)?;
-    let target = reduce(&state, &token, act).await?;
+    let target = if act == Act::Keep { keep(&state, &token).await? } else { reduce(&state, &token, act).await? };
     let frame = visit.frame(&state);
     let snapshot = state.vault().snapshot();
     let rate = || rate(&snapshot, target.person).unwrap_or_default();
@@ -81,6 +81,7 @@ async fn act(
         Act::Less => ("Less often", rate(), None, Some(("undo-less", "Undo"))),
         Act::UndoLess => ("Undone", rate(), None, Some(("less", "Less often"))),
         Act::NotThis => ("Not this", "You never get this offer from us again.".to_owned(), None, None),
+        Act::Keep => ("Kept", "Nothing changes. We know that you are still there.".to_owned(), None, None),
         Act::Stop => {
             let says = crate::message::says(snapshot.promise(), target);
             let effect = format!("No more messages like this. We noted a no to: “{says}”");
@@ -118,6 +119,18 @@ fn is_one_click(headers: &HeaderMap, body: &[u8]) -> bool {
     let (head, value) = part.split_once("\r\n\r\n").unwrap_or_default();
     let is_named = head.to_ascii_lowercase().contains("name=\"list-unsubscribe\"");
     is_named && value == "One-Click" && end == Some("--") && parts.next().is_none()
+}
+
+/// The person is there: that is an act of theirs, and gives nobody anything more than they gave.
+async fn keep(state: &State, token: &str) -> Result<TokenTarget, Sorry> {
+    let target = {
+        let snapshot = state.vault().snapshot();
+        open(&snapshot, token).and_then(|target| {
+            if crate::message::is_reminder(snapshot.promise(), target) { Ok(target) } else { Err(Sorry::Gone) }
+        })?
+    };
+    state.vault().visited(target.person)?.await?;
+    Ok(target)
 }
 
 /// Asks the vault, and waits until it holds.

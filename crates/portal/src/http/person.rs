@@ -22,9 +22,9 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use http::request::Parts;
 use model::ItemCode;
-use promise::{Artefact, Promise};
+use promise::{Artefact, Fate, Promise};
 use std::sync::Arc;
-use vault::{ErasedWho, Erasure, Reduction, Snapshot, UndoneBy};
+use vault::{ErasedWho, Erasure, Reduction, Snapshot, UndoneBy, WhenLeaving};
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -34,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<State>> {
         .route("/privacy/me/not-me", post(not_me))
         .route("/privacy/me/choices", get(choices).post(choose))
         .route("/privacy/me/contact", post(contact))
+        .route("/privacy/me/leaving", post(leaving))
         .route("/privacy/me/alone", get(alone_page).post(alone))
         .route("/privacy/me/tastes", get(tastes).post(state_tastes))
         .route("/privacy/me/messages", get(messages))
@@ -87,7 +88,8 @@ impl Person {
 pub(super) async fn notice(With(state): With<Arc<State>>, visit: Visit) -> Result<Response, Sorry> {
     let frame = visit.frame(&state);
     let snapshot = state.vault().snapshot();
-    show(&NoticePage::new(frame, snapshot.promise()))
+    let record = state.vault().removal()?.record;
+    show(&NoticePage::new(frame, snapshot.promise(), snapshot.holds_on(), record))
 }
 
 async fn everything(With(state): With<Arc<State>>, person: Person) -> Result<Response, Sorry> {
@@ -154,6 +156,20 @@ async fn choose(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Re
         (None, Some(_)) => Err(Sorry::Refused),
         (None, None) => Ok(redirect("/privacy/me/choices")),
     }
+}
+
+/// What is to become of everything after leaving; whoever leaves now to be forgotten is led to the page that erases, with its
+/// two speeds and its receipt.
+async fn leaving(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Result<Response, Sorry> {
+    person.check(&sent)?;
+    let get = |name| sent.get(name).unwrap_or_default();
+    let who = person.session.person;
+    let choice = crate::leaving::choice(who, get("fate"), sent.get("until"), get("when")).ok_or(Sorry::Unclear)?;
+    if choice.fate == Fate::Forget && choice.when == WhenLeaving::Now {
+        return Ok(redirect("/privacy/me/erase"));
+    }
+    state.vault().choose_after_leaving(choice)?.await?.map_err(|_| Sorry::Unclear)?;
+    Ok(redirect("/privacy/me/choices"))
 }
 
 async fn contact(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Result<Response, Sorry> {
@@ -280,7 +296,9 @@ pub(super) async fn archive(state: &Arc<State>, person: model::ProfileId) -> Res
 async fn erase_page(With(state): With<Arc<State>>, person: Person) -> Result<Response, Sorry> {
     let snapshot = state.vault().snapshot();
     let frame = person.frame(snapshot.promise(), "/privacy/me/erase");
-    show(&ErasePage { csrf: frame.csrf().to_owned(), frame })
+    let holds = person.brief(&snapshot)?.leaving.holds;
+    let held_until = holds.iter().max_by(|a, b| a.until.cmp(&b.until)).map(crate::leaving::HoldCopy::until_day);
+    show(&ErasePage { csrf: frame.csrf().to_owned(), frame, held_until })
 }
 
 async fn erase(With(state): With<Arc<State>>, person: Person, sent: Sent) -> Result<Response, Sorry> {

@@ -224,6 +224,7 @@ fn every_json_route_is_described() {
             "/v1/decisions/{decision}/why",
             "/v1/people/lookup",
             "/v1/people/{person}",
+            "/v1/people/{person}/after_leaving",
             "/v1/people/{person}/export",
             "/v1/portal_sessions",
         ]

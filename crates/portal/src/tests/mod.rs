@@ -2,6 +2,7 @@
 //! customer, one order and one message (`House`).
 
 mod api;
+mod leaving;
 mod look;
 mod message;
 mod person;

@@ -1,7 +1,7 @@
 //! The long text behind every code, with an example that a test runs: `fineline explain FL203`.
 
 /// Every code with its text, in order. FL9nn are those of mapping files, which `collect` reports.
-pub const EXPLANATIONS: [(&str, &str); 42] = [
+pub const EXPLANATIONS: [(&str, &str); 46] = [
     ("FL001", include_str!("FL001.md")),
     ("FL002", include_str!("FL002.md")),
     ("FL003", include_str!("FL003.md")),
@@ -21,6 +21,8 @@ pub const EXPLANATIONS: [(&str, &str); 42] = [
     ("FL204", include_str!("FL204.md")),
     ("FL205", include_str!("FL205.md")),
     ("FL206", include_str!("FL206.md")),
+    ("FL207", include_str!("FL207.md")),
+    ("FL208", include_str!("FL208.md")),
     ("FL301", include_str!("FL301.md")),
     ("FL302", include_str!("FL302.md")),
     ("FL303", include_str!("FL303.md")),
@@ -38,6 +40,8 @@ pub const EXPLANATIONS: [(&str, &str); 42] = [
     ("FL601", include_str!("FL601.md")),
     ("FL602", include_str!("FL602.md")),
     ("FL603", include_str!("FL603.md")),
+    ("FL604", include_str!("FL604.md")),
+    ("FL605", include_str!("FL605.md")),
     ("FL900", include_str!("FL900.md")),
     ("FL901", include_str!("FL901.md")),
     ("FL902", include_str!("FL902.md")),

@@ -6,10 +6,11 @@ use crate::{Report, Style, parse_with_warnings};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sources in which codes are reported: this room's, and the reader of mapping files.
-const REPORTERS: [&str; 8] = [
+const REPORTERS: [&str; 9] = [
     include_str!("../parse/mod.rs"),
     include_str!("../parse/house.rs"),
     include_str!("../parse/kept.rs"),
+    include_str!("../parse/leaving.rs"),
     include_str!("../parse/offered.rs"),
     include_str!("../parse/purpose.rs"),
     include_str!("../parse/read.rs"),

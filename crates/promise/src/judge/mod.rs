@@ -1,7 +1,8 @@
 //! The pure verdict: may this artefact read about this person, and may it read this fact. Opens nothing.
 
 use crate::artefact::Artefact;
-use crate::declaration::{Basis, EventPlan, Field, Promise};
+use crate::declaration::{Basis, EventPlan, Fate, Field, Promise};
+use crate::leaving::Hold;
 use model::{At, Class, ConsentStatus, Fact, Provenance, PurposeName, Trust, Value};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,14 @@ pub struct Standing {
     pub relations: BTreeMap<PurposeName, Relation>,
     /// Highest notice version that reached the person.
     pub told_version: u32,
+    /// Their latest own act, as far as it is known.
+    pub last_act: Option<At>,
+    /// When they said that they leave.
+    pub left_at: Option<At>,
+    /// What they chose for the time after leaving.
+    pub fate: Option<Fate>,
+    /// What must not be deleted yet.
+    pub holds: Vec<Hold>,
 }
 
 /// How one person stands to one purpose.
@@ -92,6 +101,8 @@ pub enum RefusalReason {
     Paused,
     /// So many reads wait to be written down that one more could not be.
     NotCounted,
+    /// Kept for a hold alone: it serves nothing else.
+    Held,
 }
 
 /// The verdict no.
@@ -148,6 +159,7 @@ impl RefusalReason {
             Self::NoLongerSo => "no_longer_so",
             Self::Paused => "paused",
             Self::NotCounted => "not_counted",
+            Self::Held => "held",
         }
     }
 }
@@ -167,7 +179,7 @@ pub enum Verdict {
 /// May this artefact read about this person at all?
 #[must_use]
 pub fn judge(promise: &Promise, artefact: &Artefact, standing: &Standing, now: At) -> Verdict {
-    if standing.erased {
+    if standing.erased || promise.is_gone(standing, now) {
         return Verdict::No(Refusal::because(RefusalReason::NoSuchPerson));
     }
     // Somebody who asked to be left alone still has to be told that their data was taken.
@@ -178,6 +190,12 @@ pub fn judge(promise: &Promise, artefact: &Artefact, standing: &Standing, now: A
         return Verdict::No(Refusal::because(RefusalReason::Restrained));
     }
     if artefact.is_desk() {
+        return Verdict::Yes { level: None };
+    }
+    if standing.all_held_until(now).is_some() {
+        return Verdict::No(Refusal::because(RefusalReason::Held));
+    }
+    if artefact.is_reminder() {
         return Verdict::Yes { level: None };
     }
     let mut refusal = None;
@@ -220,11 +238,14 @@ pub fn judge_fact(
     if fact.class >= Class::Sensitive {
         return no(RefusalReason::Guarded);
     }
+    if !artefact.is_desk() && rests_on(fact).any(|name| standing.held_until(name, now).is_some()) {
+        return no(RefusalReason::Held);
+    }
     let told = fact.told_at.is_some_and(|told_at| told_at <= now);
     if !told || fact.notice_version > promise.binding_notice(now) {
         return no(RefusalReason::NotTold);
     }
-    if artefact.is_desk() || artefact.is_breach_notice() {
+    if artefact.is_desk() || artefact.is_breach_notice() || artefact.is_reminder() {
         return Ok(());
     }
     let declared = promise.fact_purposes(&fact.name).unwrap_or(&[]);
@@ -245,13 +266,17 @@ pub fn judge_fact(
 /// A fact tells what it is called, what it rests on, and, when it is a ranking of items, items.
 fn within_level(promise: &Promise, purpose: &PurposeName, level: Option<&str>, fact: &Fact) -> bool {
     let Some(purpose) = promise.purposes.get(purpose) else { return false };
-    let rests_on: &[String] = match &fact.provenance {
+    let items = matches!(fact.value, Value::Ranking(_)).then_some("item");
+    rests_on(fact).chain(items).all(|name| purpose.level_allows(level, name))
+}
+
+/// What a fact is called, and what it rests on.
+fn rests_on(fact: &Fact) -> impl Iterator<Item = &str> {
+    let ancestors: &[String] = match &fact.provenance {
         Provenance::Derived { ancestors } | Provenance::Inferred { ancestors } => ancestors,
         Provenance::Provided { .. } | Provenance::Observed { .. } | Provenance::ThirdParty { .. } => &[],
     };
-    let items = matches!(fact.value, Value::Ranking(_)).then_some("item");
-    let names = std::iter::once(fact.name.as_str()).chain(rests_on.iter().map(String::as_str)).chain(items);
-    names.into_iter().all(|name| purpose.level_allows(level, name))
+    std::iter::once(fact.name.as_str()).chain(ancestors.iter().map(String::as_str))
 }
 
 impl Promise {
@@ -269,11 +294,14 @@ impl Promise {
             let line = self.line("purpose", purpose.as_str());
             Err(Refusal { reason, purpose: Some(purpose.clone()), line })
         };
-        if standing.erased {
+        if standing.erased || self.is_gone(standing, now) {
             return no(RefusalReason::NoSuchPerson);
         }
         if standing.restrained {
             return no(RefusalReason::Restrained);
+        }
+        if standing.all_held_until(now).is_some() {
+            return no(RefusalReason::Held);
         }
         let Some(declared) = self.purposes.get(purpose) else { return no(RefusalReason::UnknownArtefact) };
         let relation = standing.relations.get(purpose);
@@ -282,6 +310,9 @@ impl Promise {
             (Basis::Contract, _) => no(RefusalReason::NoContract),
             (Basis::Consent, None) => no(RefusalReason::NeverAsked),
             (Basis::Consent, Some(relation)) => match relation.status {
+                ConsentStatus::Given if self.lapses_at(purpose, standing).is_some_and(|at| at <= now) => {
+                    no(RefusalReason::AnswerLapsed)
+                }
                 ConsentStatus::Given => {
                     let covers = declared.since_notice..=self.binding_notice(now);
                     let told = standing.told_version >= declared.since_notice;
@@ -369,7 +400,7 @@ impl Promise {
         let line = || self.line("purpose", purpose.as_str());
         let no = |reason| Err(Refusal { reason, purpose: Some(purpose.clone()), line: line() });
         match basis {
-            _ if standing.erased => no(RefusalReason::NoSuchPerson),
+            _ if standing.erased || self.is_gone(standing, now) => no(RefusalReason::NoSuchPerson),
             _ if standing.restrained => no(RefusalReason::Restrained),
             // The order itself is what makes the contract, so no earlier relation is asked for.
             Some(Basis::Contract) if trusted => Ok(()),

@@ -259,7 +259,13 @@ fn standings() -> impl Strategy<Value = Standing> {
     let names = prop::sample::select(vec![purpose("orders"), purpose("offers"), purpose("measuring"), purpose("x")]);
     let relations = prop::collection::btree_map(names, relation, 0..4);
     (prop::bool::weighted(0.1), prop::bool::weighted(0.1), relations, 0u32..3).prop_map(
-        |(erased, restrained, relations, told_version)| Standing { erased, restrained, relations, told_version },
+        |(erased, restrained, relations, told_version)| Standing {
+            erased,
+            restrained,
+            relations,
+            told_version,
+            ..Standing::default()
+        },
     )
 }
 

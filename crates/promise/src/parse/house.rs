@@ -146,7 +146,8 @@ impl Draft<'_, '_, '_> {
                 }
             }
         }
-        Some(NoticePlan { version: parsed?, starts: starts?, tell_people_before_days })
+        let removed_within_days = super::leaving::removed_within(&section, findings);
+        Some(NoticePlan { version: parsed?, starts: starts?, tell_people_before_days, removed_within_days })
     }
 }
 

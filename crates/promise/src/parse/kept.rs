@@ -139,7 +139,21 @@ impl Draft<'_, '_, '_> {
         let purposes = self.purposes_of(section);
         let keep_days = keep(section, self.findings);
         let since = self.since(section);
-        Some(Retention::new(purposes?, keep_days?, since?))
+        let end_on = self.end_on(section);
+        Some(Retention::new(purposes?, keep_days?, since?, end_on?))
+    }
+
+    /// `end_on = "Left Shop"`: the outer `None` = it cannot be read.
+    fn end_on(&mut self, section: &Section<'_>) -> Option<Option<EventName>> {
+        let Some(text) = section.text("end_on", self.findings) else {
+            return (!section.has("end_on")).then_some(None);
+        };
+        if !self.names.has("event", &text.value) {
+            undeclared_event(section, &text.value, text.span.clone(), &self.names, self.findings);
+        } else if text.value == section.name {
+            section.wrong_value("end_on", "an event does not end by itself: name another one", self.findings);
+        }
+        EventName::parse(&text.value).ok().map(Some)
     }
 
     /// `for = ["orders", "offers"]`, sorted, each declared.
@@ -175,9 +189,17 @@ impl Draft<'_, '_, '_> {
         };
         match text.value.strip_prefix("last ") {
             None if text.value == "receipt" => Some(Since::Receipt),
+            None if text.value == "leaving" => {
+                if !self.root.has("after_leaving") {
+                    let title = format!("the clock of {} starts when people leave", section.what);
+                    let label = "say what counts as leaving: [after_leaving]";
+                    self.findings.error("FL207", text.span, title, label);
+                }
+                Some(Since::Leaving)
+            }
             None => {
                 let title = format!("`since` of {} cannot be `{}`", section.what, text.value);
-                let label = "expected \"receipt\", \"last order\" or \"last \" and an event";
+                let label = "expected \"receipt\", \"leaving\", \"last order\" or \"last \" and an event";
                 self.findings.error("FL005", text.span, title, label);
                 None
             }

@@ -6,6 +6,7 @@
 mod house;
 mod kept;
 pub(crate) mod keys;
+mod leaving;
 mod offered;
 mod purpose;
 mod read;
@@ -167,6 +168,8 @@ impl Draft<'_, '_, '_> {
         self.guarded_names(&guard);
         let recipients = self.recipients();
         let cap = self.cap();
+        let after_leaving = self.after_leaving();
+        self.sensitive_answers_lapse(&purposes, &fields, &events);
         if self.findings.has_errors() {
             return None;
         }
@@ -192,6 +195,7 @@ impl Draft<'_, '_, '_> {
             cap,
             guard,
             notice: notice?,
+            after_leaving,
             lines,
             hash: [0; 32],
             candidates,
@@ -212,7 +216,7 @@ impl Draft<'_, '_, '_> {
                 lines.insert((section, child.name.clone()), self.findings.line(child.span.start));
             }
         }
-        for section in ["guard", "notice"] {
+        for section in ["guard", "notice", "after_leaving"] {
             if let Some(span) = self.root.key_span(section) {
                 lines.insert((section, String::new()), self.findings.line(span.start));
             }

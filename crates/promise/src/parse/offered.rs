@@ -6,6 +6,7 @@ use super::purpose::name;
 use super::read::{Findings, Section, Text};
 use super::words::{Said, places_of, plain, said, slots};
 use super::{Draft, FactPlan, Facts, did_you_mean};
+use crate::artefact::Artefact;
 use crate::declaration::{
     Basis, CampaignPlan, CandidatesPlan, ChannelKind, EventPlan, GuardPlan, OfferPlan, Purpose, Retention, SegmentPlan,
 };
@@ -251,6 +252,10 @@ impl Draft<'_, '_, '_> {
     fn campaign(&mut self, section: &Section<'_>, parts: &Parts<'_>) -> Option<CampaignPlan> {
         section.knows(&keys::CAMPAIGN, self.findings);
         let name = name(section, CampaignName::parse, self.findings);
+        if section.name == Artefact::REMINDER {
+            let title = "this name is taken by the yearly reminder of what people share".to_owned();
+            self.findings.error("FL007", section.span.clone(), title, "choose another name");
+        }
         let to = section.need_text("to", self.findings);
         if let Some(to) = &to {
             self.declared(section, "segment", to);
@@ -442,7 +447,8 @@ pub(super) fn candidates(
     let rests_on: Vec<&EventPlan> = events.values().filter(rests_on).collect();
     let shortest = rests_on.iter().map(|event| &event.retention).min_by_key(|retention| retention.keep_days)?;
     let purposes: Vec<PurposeName> = purposes.into_iter().collect();
-    let retention = Retention::new(purposes.clone(), shortest.keep_days, shortest.since.clone());
+    let retention =
+        Retention::new(purposes.clone(), shortest.keep_days, shortest.since.clone(), shortest.end_on.clone());
     Some(CandidatesPlan { purposes, events: rests_on.iter().map(|event| event.name.clone()).collect(), retention })
 }
 

@@ -1,6 +1,7 @@
 //! `[purpose.*]` and `[source.*]`.
 
 use super::keys;
+use super::leaving::lapse_days;
 use super::read::{Findings, Section};
 use super::words::{plain, said};
 use super::{Draft, did_you_mean};
@@ -37,8 +38,17 @@ impl Draft<'_, '_, '_> {
             section.wrong_value("levels", "only a consent purpose has levels: a contract has no switch", findings);
         }
         let since_notice = since_notice(section, version, findings);
+        let lapse_days = lapse_days(section, basis, findings);
         let says = says?;
-        Some(Purpose { name: name?, says: says.default, says_in: says.others, basis: basis?, since_notice, levels })
+        Some(Purpose {
+            name: name?,
+            says: says.default,
+            says_in: says.others,
+            basis: basis?,
+            since_notice,
+            levels,
+            lapse_days,
+        })
     }
 
     /// FL103: a level that names nothing would be a switch that does nothing.

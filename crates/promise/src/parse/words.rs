@@ -73,12 +73,42 @@ pub(super) fn plain(what: &str, said: &Said, findings: &mut Findings<'_>) {
             }
             start += sentence.len();
         }
+        if let Some((at, word)) = promises_an_end(&text.value) {
+            let title = format!("{what} promises when data is deleted");
+            let span = text.part(at, word.len());
+            let label = "`keep` says how long, and the notice says it for you, as it is done";
+            findings.error("FL605", span, title, label);
+        }
         for (at, word) in vague(&text.value) {
             let title = format!("{what} says `{word}`");
             let span = text.part(at, word.len());
             findings.warning("FL402", span, title, "say what happens, when, and with whom");
         }
     }
+}
+
+/// Words with which a text says that data ends. How long something is kept is declared, so that it is also done.
+const ENDS: [&str; 14] = [
+    "delete",
+    "deletes",
+    "deleted",
+    "deleting",
+    "erase",
+    "erases",
+    "erased",
+    "erasing",
+    "wipe",
+    "wiped",
+    "purge",
+    "purged",
+    "destroy",
+    "destroyed",
+];
+
+/// The first word with which a text promises that data ends.
+fn promises_an_end(text: &str) -> Option<(usize, &'static str)> {
+    let lower = text.to_ascii_lowercase();
+    ENDS.iter().filter_map(|word| places_of(&lower, word).next().map(|at| (at, *word))).min()
 }
 
 /// Vague words as whole words, with their places.

@@ -237,8 +237,8 @@ impl Ready {
             let (before, after) = (before.as_deref(), after.as_deref());
             tally.count(&house.marker, &tally::Change { keyspace: Keyspace::House, key, before, after });
         }
-        let (wheel, rotations) = (Wheel::default(), Rotations::unfinished(&house));
-        let committer = Committer { house: Arc::clone(&house), wheel, chain, tally, rotations, turning: None };
+        let (wheel, dates, rotations) = (Wheel::default(), Wheel::default(), Rotations::unfinished(&house));
+        let committer = Committer { house: Arc::clone(&house), wheel, dates, chain, tally, rotations, turning: None };
         Ok(Loaded { house, committer, n_rows })
     }
 

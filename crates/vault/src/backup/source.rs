@@ -32,8 +32,12 @@ impl std::fmt::Debug for Source {
 }
 
 impl Committer {
-    /// A reading for a backup. Nothing waits on the urgent log: it was drained before.
-    pub(crate) fn backup(&self) -> Result<Source, VaultError> {
+    /// A reading for a backup. Nothing waits on the urgent log: it was drained before. Days that are over go first, so that
+    /// no backup of keys, which lives for a week, opens what had ended when it was made.
+    pub(crate) fn backup(&mut self) -> Result<Source, VaultError> {
+        if self.has_days_over() {
+            self.sweep()?;
+        }
         let house = &self.house;
         let store = Arc::clone(&house.generation().store);
         let facts = Facts {

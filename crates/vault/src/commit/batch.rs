@@ -176,6 +176,22 @@ impl<'h> Batch<'h> {
                 self.leaf("breach", statement.as_bytes());
                 self.answer(reply, Ok(()));
             }
+            Command::Visit(person, reply) => {
+                let visited = self.visit(&person);
+                self.answer(reply, visited);
+            }
+            Command::Fate(choice, reply) => {
+                let chosen = self.choose_fate(choice);
+                self.answer(reply, chosen);
+            }
+            Command::Hold(order, reply) => {
+                let held = self.hold(&order);
+                self.answer(reply, held);
+            }
+            Command::LiftHold(person, id, reply) => {
+                let lifted = self.lift_hold(&person, id);
+                self.answer(reply, lifted);
+            }
             Command::Acknowledge(alarm, staff, reason, reply) => {
                 let acknowledged = self.acknowledge(alarm, &staff, &reason);
                 self.answer(reply, acknowledged);
@@ -219,6 +235,11 @@ impl<'h> Batch<'h> {
 
     pub(crate) fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
         self.change(keyspace, key, Some(value), None);
+    }
+
+    /// Whether a row is there once this batch is written.
+    pub(crate) fn is_there(&self, keyspace: Keyspace, key: &[u8]) -> Result<bool, VaultError> {
+        Ok(Rows::get(self, keyspace, key)?.is_some())
     }
 
     /// Whether there is anything to write so far.
@@ -572,7 +593,12 @@ pub(crate) struct Sealed {
 
 impl Sealed {
     /// Writes and syncs; then memory; then the answers.
-    pub(crate) fn write(self, house: &House, wheel: &mut Wheel, chain: &Chain) -> Result<(), VaultError> {
+    pub(crate) fn write(
+        self,
+        house: &House,
+        (wheel, dates): (&mut Wheel, &mut Wheel),
+        chain: &Chain,
+    ) -> Result<(), VaultError> {
         let began = house.ticks();
         // First, so that what the store has, and the urgent log no longer holds, is never missing from the file.
         if let Some(narrowings) = &self.narrowings {
@@ -591,6 +617,8 @@ impl Sealed {
             if let Some((_, _, next)) = &change.values {
                 wheel.set(change.person.number, *next);
             }
+            let next = house.household.promise.next_date(&change.person.wishes.standing, now);
+            dates.set(change.person.number, next.map(At::day));
         }
         house.publish(|generation| {
             generation.store = store;

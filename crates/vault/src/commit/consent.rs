@@ -15,7 +15,7 @@ use crate::record::{ConsentAnswer, ConsentChange, OutcomeReason, Subject};
 use crate::seal::RecordKind;
 use crate::statement;
 use crate::wish::{self, Wish};
-use model::{At, ConsentId, Method, ProfileId};
+use model::{At, ConsentId, ConsentStatus, Method, ProfileId};
 use promise::Basis;
 
 /// How long after a message a reduction is counted as an answer to it, in milliseconds (14 days).
@@ -113,8 +113,12 @@ impl Batch<'_> {
                 return Ok(Answered { profile: Some(open.id), entry: latest, refusal: None });
             }
         }
+        if self.house.household.promise.is_gone(&open.core.standing()?, self.now) {
+            return Ok(Answered::refused(OutcomeReason::Erased));
+        }
         let entry = self.apply_answer(open, entry)?;
         if change.status.is_given() {
+            open.core.left_at = None;
             self.touch(open);
         }
         Ok(Answered { profile: Some(open.id), entry: Some(entry), refusal: None })
@@ -126,6 +130,14 @@ impl Batch<'_> {
 
     /// Writes an entry to the ledger and the log, and makes its relation.
     pub(crate) fn apply_answer(&mut self, open: &mut Open, mut entry: LedgerForm) -> Result<LedgerForm, VaultError> {
+        // An answer that ended by itself is no act of the person; a reported one shows that they were not silent then.
+        if entry.status != format::status_code(ConsentStatus::Expired) {
+            let answered_at = At::from_ms(entry.answered_at.min(entry.at));
+            match format::method_of(entry.method)? {
+                Method::Import => open.core.acted(answered_at),
+                _ => self.act(open, answered_at)?,
+            }
+        }
         let statement = statement::of_consent(self.house, &open.id, &entry)?;
         entry.proof = Some(self.leaf("consent", statement.as_bytes()));
         let number = open.core.n_ledger;
@@ -160,6 +172,7 @@ impl Batch<'_> {
         match wish {
             Wish::Answer(entry) => self.apply_answer(open, entry.clone()).map(|_| ()),
             Wish::Less(id, _) | Wish::LessBy(id, ..) | Wish::NotThis(id, _) | Wish::LeaveMeAlone(id) => {
+                self.act(open, self.now)?;
                 self.mark_reduced(open)?;
                 self.log_wish(id);
                 wish.apply(&mut open.core)

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long the keys of an erasure "within a day" stay with the recovery key, in milliseconds.
-const RECOVERY_MS: i64 = DAY_MS;
+pub(super) const RECOVERY_MS: i64 = DAY_MS;
 
 /// Within how many days the wrapped keys have left every place we know after they were deleted here: a rotation, and the
 /// longest life of a key backup.
@@ -63,6 +63,12 @@ impl Leaving {
             words: Some(statement::ERASURE_WORDS),
         }
     }
+
+    /// The same for somebody of whom something is held until an instant: closed to everybody at once, and kept for that alone.
+    pub(crate) fn held(self, until: Option<At>) -> Self {
+        let last = until.map_or(self.unrecoverable_on, |until| until.day().plus(UNRECOVERABLE_AFTER_DAYS));
+        Self { unrecoverable_on: self.unrecoverable_on.max(last), ..self }
+    }
 }
 
 /// Keyspaces whose keys begin with the profile id and whose rows are sealed under its keys.
@@ -104,19 +110,35 @@ impl Batch<'_> {
         }
         self.delete(Keyspace::Keys, id.as_bytes().to_vec());
         self.forgets();
+        let held_until = match &open {
+            Some(open) => open.core.standing()?.any_held_until(leaving.at),
+            None => None,
+        };
+        let leaving = &leaving.held(held_until);
         match (leaving.how, &open) {
-            (Erasure::Now, _) | (Erasure::WithinADay, None) => {
+            (Erasure::Now, _) if held_until.is_none() => {
                 self.delete_rows(&id)?;
                 self.delete(Keyspace::House, House::recovery_row(&id));
             }
-            (Erasure::WithinADay, Some(open)) => {
-                undo.columns = self.store.get(Keyspace::House, House::COLUMNS)?.map(Into::into);
-                undo.wishes = self.wishes_of(open);
-                let sealed = open.seal_own(self.house, RecordKind::Undo, &[], &format::encode(&undo))?;
+            (_, None) => {
+                self.delete_rows(&id)?;
+                self.delete(Keyspace::House, House::recovery_row(&id));
+            }
+            (how, Some(open)) => {
+                let day = leaving.at.plus_ms(RECOVERY_MS);
+                let undo = match how {
+                    // Kept for the hold alone: nobody undoes it.
+                    Erasure::Now => None,
+                    Erasure::WithinADay => {
+                        undo.columns = self.store.get(Keyspace::House, House::COLUMNS)?.map(Into::into);
+                        undo.wishes = self.wishes_of(open);
+                        Some(open.seal_own(self.house, RecordKind::Undo, &[], &format::encode(&undo))?.into())
+                    }
+                };
                 let form = RecoveryForm {
-                    until: leaving.at.ms().saturating_add(RECOVERY_MS),
+                    until: held_until.map_or(day, |until| until.max(day)).ms(),
                     sealed: self.house.to_recovery(open)?,
-                    undo: Some(sealed.into()),
+                    undo,
                 };
                 self.put(Keyspace::House, House::recovery_row(&id), format::encode(&form));
             }

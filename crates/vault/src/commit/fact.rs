@@ -90,7 +90,7 @@ impl Batch<'_> {
             (fact.told_at, fact.told_how) = person::told(&standing, &fact.purposes);
         }
         fact.as_of = fact.as_of.min(self.now);
-        let life = retention::expires_at(retention, &open.core, fact.as_of);
+        let life = retention::expires_at(retention, &self.house.clocks(&open.core), fact.as_of);
         fact.expires_at = write.inputs_expire_at.map_or(life, |inputs| inputs.min(life));
         if is_own_page {
             open.core.told_version = open.core.told_version.max(promise.binding_notice(self.now));
@@ -105,15 +105,15 @@ impl Batch<'_> {
 
     fn remove_fact(&mut self, open: &mut Open, name: &FactName) -> Result<(), VaultError> {
         let promise = Arc::clone(&self.house.household.promise);
-        let Some(retention) = retention::of_fact(&promise, name) else { return Ok(()) };
-        let class = retention.id();
-        let record = open.class(self.house, &*self.store, class)?;
-        let Some(at) = record.facts.iter().position(|known| known.is(name)) else { return Ok(()) };
-        let gone: Fact = record.facts.remove(at).fact()?;
-        open.changed.insert(class);
         let kind = promise.fact_kind(name.as_str());
-        if let Some(address) = kind.and_then(|kind| super::batch::address(kind, &gone.value)) {
-            self.remove_identifier(open, &address)?;
+        for class in self.house.terms().classes_of_fact(name) {
+            let record = open.class(self.house, &*self.store, class)?;
+            let Some(at) = record.facts.iter().position(|known| known.is(name)) else { continue };
+            let gone: Fact = record.facts.remove(at).fact()?;
+            open.changed.insert(class);
+            if let Some(address) = kind.and_then(|kind| super::batch::address(kind, &gone.value)) {
+                self.remove_identifier(open, &address)?;
+            }
         }
         Ok(())
     }

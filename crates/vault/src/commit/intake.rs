@@ -56,6 +56,11 @@ impl Batch<'_> {
         if standing.restrained {
             return Ok(refused(OutcomeReason::Restrained));
         }
+        if promise.is_gone(&standing, self.now) {
+            // Somebody new who has been silent for so long would be gone on the day they came.
+            let is_known = matches!(found, Found::Known(_));
+            return Ok(refused(if is_known { OutcomeReason::Erased } else { OutcomeReason::Expired }));
+        }
         let allowed = match plan {
             Some(plan) => match self.allowed(plan, &intake, &standing, is_device) {
                 Ok(allowed) => allowed,
@@ -168,6 +173,9 @@ impl Batch<'_> {
             is_device = format::kind_of(open.core.kind)? == model::ProfileKind::Device;
         }
         standing.told_version = standing.told_version.max(intake.told_version.unwrap_or(0));
+        if intake.trust == Trust::Import {
+            standing.last_act = standing.last_act.max(Some(intake.occurred_at.min(self.now)));
+        }
         Ok((standing, is_device))
     }
 
@@ -239,9 +247,9 @@ impl Batch<'_> {
             Found::Known(id) => self.person(id).ok().flatten().map(|open| open.core.clone()).unwrap_or_default(),
             _ => format::CoreForm::default(),
         };
-        let last = core.last.entry(intake.name.as_str().to_owned()).or_insert(i64::MIN);
-        *last = (*last).max(intake.occurred_at.ms());
-        retention::expires_at(&plan.retention, &core, kept_since) <= self.now
+        core.acted(intake.occurred_at.min(self.now));
+        let clocks = self.house.clocks(&core).after(&intake.name, intake.occurred_at);
+        retention::expires_at(&plan.retention, &clocks, kept_since) <= self.now
     }
 
     fn store(
@@ -253,12 +261,17 @@ impl Batch<'_> {
         intake: Intake,
     ) -> Result<Outcome, VaultError> {
         self.begin_contracts(open, plan, &allowed, &intake)?;
-        let promise = std::sync::Arc::clone(&self.house.household.promise);
-        if retention::starts_a_clock(&promise, &intake.name) {
+        if self.house.terms().moves_a_clock(&intake.name) {
             self.end_clocks(open, &intake.name)?;
             let last = open.core.last.entry(intake.name.as_str().to_owned()).or_insert(i64::MIN);
             *last = (*last).max(intake.occurred_at.ms());
         }
+        match intake.trust {
+            // A history tells that somebody was not silent then.
+            Trust::Import => open.core.acted(intake.occurred_at.min(self.now)),
+            Trust::Browser | Trust::Server => self.act(open, intake.occurred_at)?,
+        }
+        open.core.left_at = None;
         let n_changed = self.put_fields(open, &fields, &intake)?;
         let event = match intake.message_key {
             MessageKey::Wire(_) => EventId::new(self.now, self.house.rng()),
@@ -291,12 +304,12 @@ impl Batch<'_> {
 
     /// What ended with the last event of this name stays ended: the next one starts a clock anew, not the old one on.
     fn end_clocks(&mut self, open: &mut Open, name: &EventName) -> Result<(), VaultError> {
-        let promise = std::sync::Arc::clone(&self.house.household.promise);
+        let terms = self.house.terms();
         // Without an event so far each thing ran by its own date: some may have ended and some not.
         let last = open.core.last.get(name.as_str()).map(|ms| At::from_ms(*ms));
         let mut has_ended = false;
         for class in open.key.classes().collect::<Vec<_>>() {
-            let Some(retention) = promise.retention_classes().get(&class) else { continue };
+            let Some(retention) = terms.class(class) else { continue };
             let may_have_ended = last.is_none_or(|last| retention.expires_at(last) <= self.now);
             if retention.since == Since::Last(name.clone()) && may_have_ended {
                 self.sweep_class(open, class)?;
@@ -350,10 +363,17 @@ impl Batch<'_> {
         };
         let row = open.seal_event(house, &plan.retention, kept_since, secret.as_ref(), &plain, &key)?;
         self.change(Keyspace::Events, key, Some(row), Some(earlier));
-        let first = retention::first_day(&plan.retention, &open.core, self.now.day());
         let before = before.filter(|before| !house.is_kept_out(&before.event.name, &before.not_for));
         let after = Some(&event).filter(|event| !house.is_kept_out(&event.name, not_for));
-        house.fold(open, &*self.store, class, first, before.as_ref().map(|before| &before.event), after)?;
+        let (store, today) = (std::sync::Arc::clone(&self.store), self.now.day());
+        match &before {
+            // It was counted in the class it came under.
+            Some(before) if before.class != class => {
+                house.fold(open, &*store, before.class, today, Some(&before.event), None)?;
+                house.fold(open, &*store, class, today, None, after)?;
+            }
+            before => house.fold(open, &*store, class, today, before.as_ref().map(|before| &before.event), after)?,
+        }
         self.touch(open);
         Ok(Outcome::Kept { event: event.id, profile: open.id })
     }
@@ -432,7 +452,7 @@ impl Batch<'_> {
                     .cloned()
                     .collect(),
                 notice_version: open.core.told_version,
-                expires_at: retention::expires_at(&field.retention, &open.core, kept_since),
+                expires_at: retention::expires_at(&field.retention, &self.house.clocks(&open.core), kept_since),
             };
             if fact.expires_at > self.now && self.put_fact(open, &fact)? {
                 n_changed += 1;
@@ -455,15 +475,22 @@ impl Batch<'_> {
         let Some(retention) = retention::of_fact(&promise, &fact.name) else { return Ok(false) };
         let class = retention.id();
         open.make_class(house, class);
-        let record = open.class(house, &*self.store, class)?;
-        let here = record.facts.iter().position(|known| known.is(&fact.name));
-        let old = here.and_then(|at| record.facts.get(at)).map(FactForm::fact).transpose()?;
+        let old = house.stored_fact(open, &*self.store, &fact.name)?;
         if let Some(old) = &old {
             let same = old.value == fact.value && old.provenance == fact.provenance && old.told_at.is_some();
             if old.as_of > fact.as_of || (same && old.as_of == fact.as_of) {
                 return Ok(false);
             }
         }
+        for earlier in house.terms().classes_of_fact(&fact.name).into_iter().filter(|earlier| *earlier != class) {
+            let record = open.class(house, &*self.store, earlier)?;
+            let n_facts = record.facts.len();
+            record.facts.retain(|known| !known.is(&fact.name));
+            if record.facts.len() < n_facts {
+                open.changed.insert(earlier);
+            }
+        }
+        let record = open.class(house, &*self.store, class)?;
         record.facts.retain(|known| !known.is(&fact.name));
         record.facts.push(FactForm::of(fact));
         open.changed.insert(class);
@@ -491,10 +518,18 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// An address leads to the first profile that gave it; it is named in every profile that did.
+    /// An address leads to the first profile that gave it and has it still; it is named in every profile that did.
     fn index_address(&mut self, open: &mut Open, identifier: &Identifier) -> Result<(), VaultError> {
         debug_assert_eq!(identifier.kind, IdentifierKind::Email);
-        if self.find(identifier)?.is_none() {
+        let is_taken = match self.find(identifier)? {
+            Some(other) if other != open.id => self.with(&other, |batch, theirs| {
+                let (house, store) = (batch.house, std::sync::Arc::clone(&batch.store));
+                house.address_lives(theirs, &*store, identifier, batch.now)
+            })?,
+            Some(_) => Some(true),
+            None => None,
+        };
+        if is_taken != Some(true) {
             self.put(Keyspace::Index, self.house.index_row(identifier), open.id.as_bytes().to_vec());
         }
         let form = crate::house::House::identifier_form(identifier);

@@ -6,7 +6,7 @@
 use super::batch::Batch;
 use crate::VaultError;
 use crate::engine::Keyspace;
-use crate::format::{Bytes16, JoinForm};
+use crate::format::{self, Bytes16, JoinForm};
 use crate::person::Open;
 use crate::record::{Join, JoinProof};
 use model::{ConsentId, ProfileId, PurposeName};
@@ -123,6 +123,6 @@ const fn proof_code(proof: JoinProof) -> u8 {
     match proof {
         JoinProof::ServerKey => 0,
         JoinProof::OwnAct => 1,
-        JoinProof::Claim => 2,
+        JoinProof::Claim => format::CLAIM,
     }
 }

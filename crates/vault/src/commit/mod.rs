@@ -10,12 +10,15 @@ mod consent;
 mod decide;
 pub(crate) mod erase;
 mod fact;
+pub(crate) mod hold;
 mod house;
 mod intake;
 mod join;
+mod leaving;
 mod outbox;
 pub(crate) mod queue;
 pub(crate) mod recipient;
+pub(crate) mod remind;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
@@ -24,7 +27,7 @@ pub(crate) mod uses;
 
 #[cfg(test)]
 pub(crate) use batch::with_pending;
-pub(crate) use batch::{Batch, Values, in_memory};
+pub(crate) use batch::{Batch, Values, address, in_memory};
 pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
 #[cfg(test)]
@@ -36,12 +39,12 @@ use crate::house::{House, Ticket};
 use crate::narrow::is_urgent;
 use crate::record::{
     AnonymousSale, Attempt, AttemptEnd, ConsentAnswer, ConsentChange, EraseCallEnd, EraseCallId, ErasedWho,
-    ErasureUndone, FactWrite, HandOn, Intake, Item, Join, NewDecision, NotBegun, NotHandedOn, NotUndone, Outcome,
-    Review, Rotation, StaffAct, Swept, UndoneBy,
+    ErasureUndone, FactWrite, HandOn, HoldOrder, HoldView, Intake, Item, Join, LeavingChoice, NewDecision, NotBegun,
+    NotHandedOn, NotUndone, Outcome, Review, Rotation, StaffAct, Swept, UndoneBy,
 };
 use crate::room::{Allowed, is_no_room};
 use crate::state::Wheel;
-use model::{AlarmId, DecisionId, MessageId, SourceName};
+use model::{AlarmId, DecisionId, MessageId, ProfileId, SourceName};
 use promise::Refusal;
 use queue::{Next, Served};
 use std::sync::Arc;
@@ -73,6 +76,12 @@ pub(crate) enum Command {
     SourceKey(SourceName, KeyChange, Reply<String>),
     /// A member of staff looked at an alarm: who, and what they found.
     Acknowledge(AlarmId, String, String, Reply<bool>),
+    /// The person is here.
+    Visit(ProfileId, Reply<()>),
+    /// What the person wants for the time after leaving.
+    Fate(LeavingChoice, Reply<Result<(), Refusal>>),
+    Hold(Box<HoldOrder>, Reply<Result<HoldView, Refusal>>),
+    LiftHold(ProfileId, [u8; 16], Reply<bool>),
     /// A theft was answered: the statement, which names nobody.
     Breach(String, Reply<()>),
     /// People made anew from what another house has on record about them.
@@ -168,6 +177,9 @@ impl Command {
             Self::SourceKey(_, _, reply) => drop(reply.send(Err(why()))),
             Self::Acknowledge(_, _, _, reply) => drop(reply.send(Err(why()))),
             Self::Called(_, _, reply) => drop(reply.send(Err(why()))),
+            Self::Fate(_, reply) => drop(reply.send(Err(why()))),
+            Self::Hold(_, reply) => drop(reply.send(Err(why()))),
+            Self::LiftHold(_, _, reply) => drop(reply.send(Err(why()))),
             Self::HandOn(_, reply) => drop(reply.send(Err(why()))),
             Self::Undo(_, _, reply) => drop(reply.send(Err(why()))),
             Self::Sweep(reply) => drop(reply.send(Err(why()))),
@@ -180,6 +192,7 @@ impl Command {
             | Self::Staff(_, reply)
             | Self::Breach(_, reply)
             | Self::Replay(_, reply)
+            | Self::Visit(_, reply)
             | Self::Turn(reply)
             | Self::Close(reply) => drop(reply.send(Err(why()))),
             Self::Wake => {}
@@ -199,6 +212,8 @@ impl Command {
 pub(crate) struct Committer {
     pub house: Arc<House>,
     pub wheel: Wheel,
+    /// On which day one of somebody's own dates comes: a yes lapses, everything ends, a hold is over.
+    pub dates: Wheel,
     pub chain: crate::chain::Chain,
     pub tally: crate::tally::HouseTally,
     pub rotations: Rotations,
@@ -350,7 +365,7 @@ impl Committer {
         let sealed = batch.seal(&mut self.chain, &mut self.tally);
         house.took(Stage::Seal, began);
         let written = match sealed {
-            Ok(Some(sealed)) => sealed.write(&house, &mut self.wheel, &self.chain),
+            Ok(Some(sealed)) => sealed.write(&house, (&mut self.wheel, &mut self.dates), &self.chain),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };

@@ -14,7 +14,7 @@ use crate::pressure;
 use crate::record::{Attempt, AttemptEnd, NotBegun, UNKNOWN};
 use crate::seal::RecordKind;
 use model::{ArtefactId, At, MessageId, ProfileId};
-use promise::{Refusal, RefusalReason, Verdict};
+use promise::{Refusal, RefusalReason, Standing, Verdict};
 use std::sync::Arc;
 
 /// How long an attempt may take before the message is due again, in milliseconds: its sender is taken to have died.
@@ -84,7 +84,9 @@ impl Batch<'_> {
                 message.n_attempts = message.n_attempts.saturating_add(1);
                 message.due_at = self.now.ms().saturating_add(LEASE_MS);
                 message.why = None;
-                pressure::begin_attempt(&mut open.core, message.id, self.now);
+                if !self.is_reminder(&decision) {
+                    pressure::begin_attempt(&mut open.core, message.id, self.now);
+                }
                 Ok(Attempt {
                     message: MessageId::from_bytes(*message.id),
                     person: open.id,
@@ -110,8 +112,12 @@ impl Batch<'_> {
         if !self.is_reviewed(artefact)? {
             return Ok(Some(Hindrance::Never(no(RefusalReason::NotReviewed))));
         }
-        if let Verdict::No(refusal) = promise::judge(&promise, artefact, &open.core.standing()?, self.now) {
+        let standing = open.core.standing()?;
+        if let Verdict::No(refusal) = promise::judge(&promise, artefact, &standing, self.now) {
             return Ok(Some(Hindrance::Never(refusal)));
+        }
+        if artefact.is_reminder() {
+            return self.hindrance_of_reminder(open, &standing);
         }
         let named = [decision.offer.as_deref(), decision.item.as_deref()];
         if named.into_iter().flatten().any(|name| open.core.turned_down.iter().any(|known| known == name)) {
@@ -136,6 +142,24 @@ impl Batch<'_> {
             return Ok(Some(Hindrance::Until(at, Refusal { line: cap_line, ..no(RefusalReason::QuietHours) })));
         }
         Ok(None)
+    }
+
+    /// A reminder sells nothing: no cap and no campaign stands in its way, but it speaks of a yes, and it is quiet at night.
+    fn hindrance_of_reminder(&mut self, open: &mut Open, standing: &Standing) -> Result<Option<Hindrance>, VaultError> {
+        let promise = Arc::clone(&self.house.household.promise);
+        if super::remind::yeses(&promise, standing, self.now).next().is_none() {
+            return Ok(Some(Hindrance::Never(Refusal::because(RefusalReason::AnswerLapsed))));
+        }
+        if open.core.suppressed {
+            return Ok(Some(Hindrance::Never(Refusal::because(RefusalReason::Suppressed))));
+        }
+        let quiet = self.house.quiet_until(open, &*self.store, self.now)?;
+        Ok(quiet.map(|at| Hindrance::Until(at, Refusal::because(RefusalReason::QuietHours))))
+    }
+
+    fn is_reminder(&self, decision: &DecisionForm) -> bool {
+        let artefacts = self.house.household.promise.artefacts();
+        artefacts.get(&ArtefactId::from_bytes(*decision.artefact)).is_some_and(promise::Artefact::is_reminder)
     }
 
     /// Ends a message that waited when the backup was made, which may have been sent since: nobody gets it twice, and it

@@ -241,6 +241,7 @@ impl Committer {
             }
             Step::Compact => {
                 points.around(Durable::RotationCompact, || {
+                    self.write(|batch| batch.note_covered())?;
                     house.engine.compact()?;
                     let store = house.engine.snapshot();
                     house.publish(|generation| generation.store = store);
@@ -249,7 +250,10 @@ impl Committer {
             }
             Step::End => {
                 let form = form.ended(house.now());
-                points.around(Durable::RotationEnd, || self.write_rotation(form))?;
+                points.around(Durable::RotationEnd, || {
+                    self.write(|batch| batch.note_clean())?;
+                    self.write_rotation(form)
+                })?;
             }
         }
         Ok(next)

@@ -9,10 +9,10 @@ use crate::engine::{EngineSnapshot, Keyspace, Op};
 use crate::format::{self, RecoveryForm, SaleForm, UseRunForm};
 use crate::house::House;
 use crate::person::{self, Open};
-use crate::record::Swept;
+use crate::record::{Erasure, Swept};
 use crate::retention::{self, MARK_DAYS, UNDO_DAYS, USE_DAYS};
 use crate::seal::RecordKind;
-use model::{At, Day, ProfileId};
+use model::{At, Day, Fact, ProfileId, Value};
 use promise::{RetentionId, Since};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -86,8 +86,31 @@ impl Committer {
         let turning = self.turning.take();
         let (mut due, replies) = turning.map_or_else(Default::default, |turning| (turning.due, turning.replies));
         due |= self.wheel.due(today);
+        self.turn_dates(today);
         self.turning = Some(Turning { day: today, due, replies });
         true
+    }
+
+    /// People's own dates that have come: a yes lapsed, a hold over. At once for everybody, nothing is opened for it.
+    fn turn_dates(&mut self, today: Day) {
+        let house = Arc::clone(&self.house);
+        let (now, promise) = (house.now(), &house.household.promise);
+        let generation = house.generation();
+        let mut dated = Vec::new();
+        for number in &self.dates.due(today) {
+            let Some(person) = generation.state.by_number(number) else { continue };
+            let next = promise.next_date(&person.wishes.standing, now.max(today.start()));
+            self.dates.set(number, next.map(At::day));
+            dated.push(number);
+        }
+        drop(generation);
+        house.publish(|generation| {
+            for number in dated {
+                if let Some(person) = generation.state.by_number(number).cloned() {
+                    generation.state.put(person, now);
+                }
+            }
+        });
     }
 
     /// One slice, between the batches of others.
@@ -129,19 +152,35 @@ impl Committer {
         }
     }
 
+    /// Whether the secret of a day that is over is still there.
+    pub(crate) fn has_days_over(&self) -> bool {
+        let days = first_days(&self.house, self.house.now().day());
+        days.into_iter().any(|(class, first_kept)| self.house.has_days_before(class, first_kept))
+    }
+
     /// Removes what has expired; one batch per some hundred people.
     pub(crate) fn sweep(&mut self) -> Result<Swept, VaultError> {
+        let began_at = self.house.now();
         self.turn_whole();
-        let mut swept = Swept::default();
+        let (mut swept, mut fated) = (Swept::default(), Fated::default());
         let people: Vec<ProfileId> = self.house.people();
         for some in people.chunks(PEOPLE_PER_BATCH) {
-            swept.n_records +=
-                self.write(|batch| some.iter().try_fold(0u64, |n, id| Ok(n.saturating_add(batch.sweep_person(id)?))))?;
+            swept.n_records += self.write(|batch| {
+                some.iter().try_fold(0u64, |n, id| Ok(n.saturating_add(batch.sweep_person(id, &mut fated)?)))
+            })?;
         }
         swept.n_records += self.write(|batch| batch.sweep_house())?;
         let house = Arc::clone(&self.house);
         house.narrowings().prune(&house.keys, house.now())?;
         swept.n_day_secrets = self.write(|batch| batch.sweep_days())?;
+        for id in &fated.to_erase {
+            // A day with the recovery key, as for anybody who did not say "now": nobody typed this one.
+            house.begin_erasure(*id, Erasure::WithinADay)?;
+        }
+        self.drain_erasures()?;
+        (swept.n_lapsed, swept.n_reminded, swept.n_left) =
+            (fated.n_lapsed, fated.n_reminded, u64::try_from(fated.to_erase.len()).unwrap_or(u64::MAX));
+        self.write(|batch| batch.note_swept(began_at))?;
         Ok(swept)
     }
 }
@@ -161,6 +200,22 @@ fn moved(house: &House, number: u32, day: Day) -> Option<Values> {
     })
 }
 
+/// The classes whose records end with their day, and the first day of each that is not over.
+fn first_days(house: &House, today: Day) -> Vec<(RetentionId, Day)> {
+    let terms = house.terms();
+    let by_day = terms.classes().iter().filter(|(_, retention)| retention.since == Since::Receipt);
+    by_day.map(|(class, retention)| (*class, today.plus(1_i32.saturating_sub(retention.keep_days)))).collect()
+}
+
+/// What a sweep finds that people's own dates have brought.
+#[derive(Default)]
+pub(crate) struct Fated {
+    /// Everything about them has ended.
+    pub to_erase: Vec<ProfileId>,
+    pub n_lapsed: u64,
+    pub n_reminded: u64,
+}
+
 impl Batch<'_> {
     /// Folds a person's events anew: the traits are other ones than the buckets were made for.
     pub(crate) fn refold(&mut self, id: &ProfileId) -> Result<(), VaultError> {
@@ -169,7 +224,7 @@ impl Batch<'_> {
 
     pub(super) fn refold_open(&mut self, open: &mut Open) -> Result<(), VaultError> {
         let (house, store) = (self.house, Arc::clone(&self.store));
-        let promise = Arc::clone(&house.household.promise);
+        let (promise, terms) = (Arc::clone(&house.household.promise), house.terms());
         let columns = house.household.projection.columns();
         for class in open.key.classes().collect::<Vec<_>>() {
             open.class(house, &*store, class)?.set_buckets(columns, &[]);
@@ -178,21 +233,38 @@ impl Batch<'_> {
         for row in store.scan(Keyspace::Events, open.id.as_bytes()) {
             let (key, value) = row?;
             let Some(stored) = open.open_event(house, &key, &value)? else { continue };
-            let Some(retention) = promise.retention_classes().get(&stored.class) else { continue };
-            let first = retention::first_day(retention, &open.core, self.now.day());
-            if !house.is_kept_out(&stored.event.name, &stored.not_for) {
-                house.fold(open, &*store, stored.class, first, None, Some(&stored.event))?;
+            let Some(plan) = promise.events.get(&stored.event.name) else { continue };
+            let narrowed = plan.retention.purposes.iter().filter(|purpose| !terms.event_is_for(&stored, purpose));
+            let not_for: Vec<_> = narrowed.chain(&stored.not_for).cloned().collect();
+            if !house.is_kept_out(&stored.event.name, &not_for) {
+                house.fold(open, &*store, stored.class, self.now.day(), None, Some(&stored.event))?;
             }
         }
         open.folded = true;
         Ok(())
     }
 
-    fn sweep_person(&mut self, id: &ProfileId) -> Result<u64, VaultError> {
-        Ok(self.with(id, |batch, open| batch.sweep_open(open))?.unwrap_or(0))
+    fn sweep_person(&mut self, id: &ProfileId, fated: &mut Fated) -> Result<u64, VaultError> {
+        Ok(self.with(id, |batch, open| batch.sweep_open(open, fated))?.unwrap_or(0))
     }
 
-    fn sweep_open(&mut self, open: &mut Open) -> Result<u64, VaultError> {
+    fn sweep_open(&mut self, open: &mut Open, fated: &mut Fated) -> Result<u64, VaultError> {
+        let n_before = fated.to_erase.len();
+        let n_lapsed = self.settle_leaving(open, fated)?;
+        fated.n_lapsed = fated.n_lapsed.saturating_add(n_lapsed);
+        if fated.to_erase.len() > n_before {
+            return Ok(0);
+        }
+        if let Some(holds) = &mut open.core.holds {
+            holds.retain(|hold| Day::from_number(hold.until).start() > self.now);
+        }
+        if self.remind_if_due(open)? {
+            fated.n_reminded = fated.n_reminded.saturating_add(1);
+        }
+        self.keep_held(open)?;
+        if open.core.held(self.now).is_some_and(|held| held.is_all()) {
+            return Ok(0);
+        }
         let mut n_records = 0u64;
         for class in open.key.classes().collect::<Vec<_>>() {
             if self.is_over(open, class)? {
@@ -211,14 +283,20 @@ impl Batch<'_> {
         let window = self.house.household.promise.cap.per_days;
         let oldest = self.now.plus_days(window.saturating_neg()).ms();
         open.core.contacts.retain(|contact| contact.at > oldest);
+        if self.has_outlived_the_minimum(open)? {
+            fated.to_erase.push(open.id);
+        }
         Ok(n_records)
     }
 
     /// Whether every purpose of a class was taken back at least a week ago. One that is not declared (any more, or as it
     /// was) has no reader and stays: a changed promise closes, and destroys nothing by itself.
     fn is_over(&self, open: &Open, class: RetentionId) -> Result<bool, VaultError> {
-        let promise = &self.house.household.promise;
-        let Some(retention) = promise.retention_classes().get(&class) else { return Ok(false) };
+        if open.core.held(self.now).is_some() {
+            return Ok(false);
+        }
+        let terms = self.house.terms();
+        let Some(retention) = terms.class(class) else { return Ok(false) };
         let standing = open.core.standing()?;
         let closed_before = self.now.plus_days(-UNDO_DAYS);
         let mut n_closed = 0usize;
@@ -234,42 +312,73 @@ impl Batch<'_> {
     }
 
     pub(super) fn sweep_class(&mut self, open: &mut Open, class: RetentionId) -> Result<u64, VaultError> {
-        let promise = Arc::clone(&self.house.household.promise);
-        let Some(retention) = promise.retention_classes().get(&class) else { return Ok(0) };
         let house = self.house;
-        let (core, today, now) = (open.core.clone(), self.now.day(), self.now);
+        let terms = house.terms();
+        if terms.class(class).is_none() {
+            return Ok(0);
+        }
+        let (clocks, held, today, now) = (house.clocks(&open.core), open.core.held(self.now), self.now.day(), self.now);
+        let is_held = |name: &str| held.as_ref().is_some_and(|held| held.covers(name));
         let record = open.class(house, &*self.store, class)?;
         let before = (record.facts.len(), record.n_buckets());
-        let mut kept = Vec::new();
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
         for form in std::mem::take(&mut record.facts) {
             let fact = form.fact()?;
-            if retention::ends_at(&promise, retention, &core, &fact) > now {
+            if is_held(fact.name.as_str()) || terms.fact_ends(&clocks, &fact).is_none_or(|ends| ends > now) {
                 kept.push(form);
+            } else {
+                gone.push(fact);
             }
         }
         record.facts = kept;
         let columns = house.household.projection.columns();
-        let first = retention::first_day(retention, &core, today);
         let mut buckets = record.buckets(columns);
-        buckets.retain(|bucket| bucket.day >= first);
+        let held_buckets: Vec<_> = buckets
+            .iter()
+            .filter(|bucket| held.as_ref().is_some_and(|held| held.covers_column(columns, bucket.column)))
+            .copied()
+            .collect();
+        terms.retain_living(class, &clocks, today, &mut buckets);
+        buckets.extend(held_buckets);
+        buckets.sort_by_key(|bucket| (bucket.column, bucket.day));
+        buckets.dedup();
         record.set_buckets(columns, &buckets);
         let after = (record.facts.len(), record.n_buckets());
         if before != after {
             open.changed.insert(class);
         }
+        for fact in gone {
+            self.forget_address(open, &fact)?;
+        }
         Ok(before.0.saturating_sub(after.0).try_into().unwrap_or(0))
     }
 
-    /// Deletes events that have expired or whose class is closed for ever; not those of a class that is not declared.
+    /// An address that has ended leads to nobody any more, and is named nowhere, unless another field has it too.
+    fn forget_address(&mut self, open: &mut Open, gone: &Fact) -> Result<(), VaultError> {
+        let Value::Text(_) = &gone.value else { return Ok(()) };
+        let Some(address) = super::address(model::Kind::Email, &gone.value) else { return Ok(()) };
+        if !open.core.identifiers.contains(&House::identifier_form(&address)) {
+            return Ok(());
+        }
+        let (house, store) = (self.house, Arc::clone(&self.store));
+        if !house.address_lives(open, &*store, &address, self.now)? {
+            self.remove_identifier(open, &address)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes events that have expired or whose class is closed for ever; what is not declared any more ends by the words
+    /// it came under. Not those of a class that nobody remembers, nor what is held.
     pub(super) fn sweep_events(&mut self, open: &Open) -> Result<u64, VaultError> {
-        let (store, promise) = (Arc::clone(&self.store), Arc::clone(&self.house.household.promise));
+        let (store, terms) = (Arc::clone(&self.store), self.house.terms());
+        let (clocks, held) = (self.house.clocks(&open.core), open.core.held(self.now));
         let mut n_records = 0u64;
         for row in store.scan(Keyspace::Events, open.id.as_bytes()) {
             let (key, value) = row?;
             let expired = match open.open_event(self.house, &key, &value)? {
                 None => true,
-                Some(stored) if !promise.retention_classes().contains_key(&stored.class) => false,
-                Some(stored) => self.house.event_expires_at(&open.core, &stored) <= self.now,
+                Some(stored) if held.as_ref().is_some_and(|held| held.covers(stored.event.name.as_str())) => false,
+                Some(stored) => terms.event_ends(&clocks, &stored).is_some_and(|ends| ends <= self.now),
             };
             if expired {
                 self.change(Keyspace::Events, key, None, Some(Some(value)));
@@ -286,8 +395,16 @@ impl Batch<'_> {
         for row in store.scan(Keyspace::Decisions, open.id.as_bytes()) {
             let (key, sealed) = row?;
             let plain = open.open_own(self.house, RecordKind::Decision, person::tail(&key), &sealed)?;
-            let decision: format::DecisionForm = format::decode("decisions", &plain)?;
-            if decision.at < oldest {
+            let mut decision: format::DecisionForm = format::decode("decisions", &plain)?;
+            if decision.at >= oldest {
+                let stripped = decision.trace.strip(self.now);
+                if stripped.pick {
+                    decision.item = None;
+                }
+                if stripped.any {
+                    self.put_decision(open, &decision)?;
+                }
+            } else {
                 if let Some(message) = &decision.message {
                     self.delete_outbox(message);
                 }
@@ -388,15 +505,10 @@ impl Batch<'_> {
 
     /// One destroyed secret closes the records of everybody that are of that class and day.
     fn sweep_days(&mut self) -> Result<u64, VaultError> {
-        let promise = Arc::clone(&self.house.household.promise);
-        let today = self.now.day();
         let mut ops: Vec<Op> = Vec::new();
         let mut n_secrets = 0usize;
-        for (class, retention) in promise.retention_classes() {
-            if retention.since == Since::Receipt {
-                let first_kept = today.plus(1_i32.saturating_sub(retention.keep_days));
-                n_secrets = n_secrets.saturating_add(self.house.destroy_days_before(*class, first_kept, &mut ops));
-            }
+        for (class, first_kept) in first_days(self.house, self.now.day()) {
+            n_secrets = n_secrets.saturating_add(self.house.destroy_days_before(class, first_kept, &mut ops));
         }
         self.ops().extend(ops);
         Ok(u64::try_from(n_secrets).unwrap_or(u64::MAX))

@@ -9,6 +9,7 @@
 
 use super::Committer;
 use super::batch::Batch;
+use super::erase::RECOVERY_MS;
 use crate::VaultError;
 use crate::engine::{EngineSnapshot, Keyspace};
 use crate::failpoint::Step;
@@ -49,7 +50,10 @@ impl House {
         let Some(sealed) = &form.undo else { return Ok(None) };
         let open = Open::load_under(self, rows, id, key)?;
         let undo: UndoForm = format::decode("house", &open.open_own(self, RecordKind::Undo, &[], sealed)?)?;
-        Ok(Some(WaitingPerson { open, undo, until: At::from_ms(form.until) }))
+        // What is held stays longer with the recovery key; taken back it can be in its day alone.
+        let erased_at = self.urgent().tombstones.erased(id).map(|(at, _)| at);
+        let until = erased_at.map_or(form.until, |at| form.until.min(at.plus_ms(RECOVERY_MS).ms()));
+        Ok(Some(WaitingPerson { open, undo, until: At::from_ms(until) }))
     }
 
     /// Profiles that were erased together with somebody who waits, and wait as well.

@@ -125,6 +125,7 @@ fn core() -> CoreForm {
         created_at: 20,
         wishes_done: vec![[11; 16].into()],
         less: None,
+        ..CoreForm::default()
     }
 }
 
@@ -139,6 +140,42 @@ fn core_of_now() -> CoreForm {
 
 fn core_with_tally() -> CoreForm {
     CoreForm { tally: Some(TallyForm { n: vec![2, 300, 3, 0], sum: [22; 16].into() }), ..core_of_now() }
+}
+
+fn hold() -> HoldForm {
+    HoldForm {
+        id: [23; 16].into(),
+        names: vec!["Order Completed".into()],
+        reason: "r".into(),
+        staff: "Ada".into(),
+        at: 45,
+        until: 46,
+    }
+}
+
+fn core_that_leaves() -> CoreForm {
+    CoreForm {
+        left_at: Some(47),
+        last_act: Some(48),
+        fate: Some(FateForm::of(Fate::Until(Day::from_number(49)), At::from_ms(50))),
+        reminder: Some(ReminderForm { at: 51, decision: [24; 16].into() }),
+        holds: Some(vec![hold()]),
+        ..core_with_tally()
+    }
+}
+
+fn spoken() -> SpokenForm {
+    SpokenForm {
+        of: 1,
+        name: "email".into(),
+        from: i64::MIN,
+        until: Some(52),
+        purposes: vec!["offers".into()],
+        keep_days: 53,
+        clock: 1,
+        clock_event: Some("Order Completed".into()),
+        end_on: Some("Left Shop".into()),
+    }
 }
 
 fn ledger() -> LedgerForm {
@@ -296,6 +333,12 @@ fn every_form(check: &mut dyn FnMut(&str, Vec<u8>, ReadsBack<'_>)) {
         "rotation": RotationForm = RotationForm {
             ended_at: Some(35), version: 36, stage: RotationStage::Compact, forgotten_at: Some(37), covered_at: Some(38),
         };
+        "leaving_core": CoreForm = core_that_leaves();
+        "leaving_terms": TermsForm = TermsForm { spoken: vec![spoken()] };
+        "leaving_removal": RemovalForm = RemovalForm {
+            since: 54, swept_at: Some(55), covered_at: Some(56), clean_at: 57, rounds: vec![(58, 59)],
+        };
+        "hold": HoldForm = hold();
         "source_key": SourceKeyForm = SourceKeyForm { token: [21; 32].into(), source: "web".into(), at: 34 };
     }
 }

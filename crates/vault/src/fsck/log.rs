@@ -11,22 +11,24 @@ use crate::house::House;
 use crate::log::{Checkpoint, Hash, Node, Tree, root_of};
 
 /// What an entry of the log can be.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 17] = [
+    "acknowledge",
+    "alarm",
+    "breach",
     "consent",
     "decision",
-    "review",
-    "staff",
-    "source_key",
     "erase",
-    "undo",
     "handed_on",
-    "recipient",
+    "hold",
     "join",
-    "wish",
+    "leaving",
+    "recipient",
+    "review",
     "rotate",
-    "alarm",
-    "acknowledge",
-    "breach",
+    "source_key",
+    "staff",
+    "undo",
+    "wish",
 ];
 
 /// Batches between two words about progress.

@@ -434,12 +434,12 @@ fn is_same(one: &Relation, other: &Relation) -> bool {
 }
 
 /// A decision as it was when it was entered in the log; `None` when its message has moved since, because nothing says from
-/// which instant.
+/// which instant, or when a fact of it has ended and is gone.
 fn as_decided(form: &DecisionForm) -> Option<DecisionForm> {
     let mut form = form.clone();
     (form.proof, form.reduced) = (None, false);
     let is_untouched = form.message.as_ref().is_none_or(|message| {
         message.state == MessageState::Waiting && message.n_attempts == 0 && message.why.is_none()
     });
-    is_untouched.then_some(form)
+    (is_untouched && !form.trace.is_stripped()).then_some(form)
 }

@@ -88,6 +88,11 @@ impl DaySecrets {
         self.secrets.get(&(class, day)).map(Secret::bytes)
     }
 
+    /// Whether there is a secret of a class for a day before `day`.
+    pub(crate) fn has_before(&self, class: RetentionId, day: Day) -> bool {
+        self.secrets.range((class, Day::from_number(i32::MIN))..(class, day)).next().is_some()
+    }
+
     /// Destroys the secrets of a class for all days before `day`; returns how many.
     pub(crate) fn destroy_before(&mut self, class: RetentionId, day: Day, ops: &mut Vec<Op>) -> usize {
         let old: Vec<(RetentionId, Day)> =

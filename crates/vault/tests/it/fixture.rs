@@ -43,7 +43,12 @@ impl House {
     }
 
     pub fn seeded(engine: EngineKind, text: &str, seed: u64) -> Self {
-        let promise = Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses"));
+        Self::under(engine, &Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses")), seed)
+    }
+
+    /// The same with a promise that was read already.
+    pub fn under(engine: EngineKind, promise: &Arc<Promise>, seed: u64) -> Self {
+        let promise = Arc::clone(promise);
         let house = Self::bare(engine, promise, At::parse(TODAY).unwrap(), seed);
         if engine != EngineKind::Memory {
             house.review_all();

@@ -293,7 +293,7 @@ fn a_fact_outside_the_terms_is_refused_and_a_missing_one_is_missing() {
 }
 
 #[test]
-fn a_changed_retention_closes_what_is_stored_and_destroys_nothing() {
+fn d03_a_changed_retention_closes_nothing_and_destroys_nothing_before_its_day() {
     let house = House::over(vault::EngineKind::Redb);
     let person = house.customer("ada", 3, 100);
     let read = |house: &House| {
@@ -306,10 +306,10 @@ fn a_changed_retention_closes_what_is_stored_and_destroys_nothing() {
     let longer = promise::fixture::SHOP.replace("keep = \"36 months\"", "keep = \"35 months\"");
     let house = house.reopened_with(&longer);
     house.vault.sweep().unwrap().wait().unwrap();
-    assert_eq!(read(&house), (0, false), "closed to every reader");
+    assert_eq!(read(&house), (3, true), "it goes on");
     let house = house.reopened_with(promise::fixture::SHOP);
     house.vault.sweep().unwrap().wait().unwrap();
-    assert_eq!(read(&house), (3, true), "and whole when it is declared again");
+    assert_eq!(read(&house), (3, true), "and under the old words again");
 }
 
 #[test]

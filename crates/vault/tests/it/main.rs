@@ -17,7 +17,11 @@ mod histories;
 #[cfg(test)]
 mod intake;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod sending;
 #[cfg(test)]

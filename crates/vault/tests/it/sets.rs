@@ -1,11 +1,12 @@
 //! The verdict about a set is the verdict about everybody in it, whatever happened before.
 
 use crate::fixture::{House, browser, event, purpose, user};
-use model::{ConsentStatus, ProfileId, SegmentName, TraitName};
-use promise::{ArtefactKind, RefusalReason};
+use model::{ConsentStatus, Day, ProfileId, SegmentName, TraitName};
+use promise::{ArtefactKind, Fate, RefusalReason};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use vault::{Erasure, Reduction, Subject};
+use std::collections::BTreeSet;
+use vault::{EngineKind, Erasure, HoldOrder, LeavingChoice, Reduction, Subject, WhenLeaving};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -15,6 +16,9 @@ enum Act {
     Less(u8),
     LeaveMeAlone(u8),
     Erase(u8),
+    Visit(u8),
+    Choose(u8, Fate, WhenLeaving),
+    Hold(u8, bool, i32),
     Days(i32),
 }
 
@@ -33,10 +37,22 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (who.clone(), status).prop_map(|(who, status)| Act::Device(who, status)),
         1 => who.clone().prop_map(Act::Less),
         1 => who.clone().prop_map(Act::LeaveMeAlone),
-        1 => who.prop_map(Act::Erase),
+        1 => who.clone().prop_map(Act::Erase),
+        1 => who.clone().prop_map(Act::Visit),
+        1 => (who.clone(), 0u8..3, any::<bool>()).prop_map(|(who, fate, now)| {
+            let fate = [Fate::Forget, Fate::Minimum, Fate::Until(Day::from_number(21_300))][usize::from(fate)];
+            Act::Choose(who, fate, if now { WhenLeaving::Now } else { WhenLeaving::IfSilent })
+        }),
+        1 => (who, any::<bool>(), 1i32..300).prop_map(|(who, all, days)| Act::Hold(who, all, days)),
         1 => (1i32..200).prop_map(Act::Days),
     ];
     prop::collection::vec(act, 1..40)
+}
+
+/// The shop's promise with silences that the days of a history can reach.
+fn short() -> String {
+    let text = promise::fixture::SHOP.replace("inactive = \"3 years\"", "inactive = \"500 days\"");
+    text.replace("full = [\"group\", \"item\"] }", "full = [\"group\", \"item\"] }\nlapses_after = \"150 days\"")
 }
 
 fn name(who: u8) -> String {
@@ -71,6 +87,25 @@ fn run(house: &House, act: &Act, n: usize, everybody: &mut Vec<ProfileId>) {
         Act::Erase(who) => {
             if let Some(id) = id(who) {
                 house.vault.erase(id, Erasure::Now).unwrap().wait().unwrap();
+            }
+        }
+        Act::Visit(who) => {
+            if let Some(id) = id(who) {
+                house.vault.visited(id).unwrap().wait().unwrap();
+            }
+        }
+        Act::Choose(who, fate, when) => {
+            if let Some(person) = id(who) {
+                let choice = LeavingChoice { person, fate: *fate, when: *when };
+                let _ = house.vault.choose_after_leaving(choice).unwrap().wait().unwrap();
+            }
+        }
+        Act::Hold(who, all, days) => {
+            if let Some(person) = id(who) {
+                let names = if *all { BTreeSet::new() } else { BTreeSet::from(["Order Completed".to_owned()]) };
+                let until = house.now().day().plus(*days);
+                let order = HoldOrder { person, names, reason: "r".into(), staff: "Ada".into(), until };
+                let _ = house.vault.hold(order).unwrap().wait().unwrap();
             }
         }
         Act::Days(days) => house.clock.advance_days(*days),
@@ -117,7 +152,7 @@ proptest! {
 
     #[test]
     fn the_set_verdict_is_the_verdict_for_everybody(acts in acts()) {
-        let house = House::memory();
+        let house = House::with(EngineKind::Memory, &short());
         let mut everybody = Vec::new();
         for (n, act) in acts.iter().enumerate() {
             run(&house, act, n, &mut everybody);
@@ -134,7 +169,7 @@ proptest! {
 #[test]
 fn what_memory_says_is_what_a_reopened_store_says() {
     for engine in [vault::EngineKind::Fjall, vault::EngineKind::Redb] {
-        let mut house = House::over(engine);
+        let mut house = House::with(engine, &short());
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let mut everybody = Vec::new();
         for round in 0..3 {

@@ -416,6 +416,10 @@ fn reason(
         Keyspace::House if key.first() == Some(&0) => "the chain, the log, and how far the tombstones reach",
         Keyspace::House if key.starts_with(House::LOG) => "one entry of the log: a salted hash",
         Keyspace::House if key.starts_with(b"n/") => "numbers of the house",
+        Keyspace::House if key == House::record_row(crate::removal::RECORD) => {
+            "how far the removal of what has ended is"
+        }
+        Keyspace::House if key == House::record_row(crate::terms::RECORD) => "every wording of the promise",
         Keyspace::House if key.starts_with(House::REVIEWS) => "reviews of artefacts by staff",
         Keyspace::House if key == House::record_row(House::ROTATION) => "where the rotation of keys stands",
         Keyspace::House if key.starts_with(&House::record_row(super::super::sweep::OUTCOMES)) => {

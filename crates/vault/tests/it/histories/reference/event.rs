@@ -274,7 +274,7 @@ impl Reference {
             before.iter().for_each(|before| self.forget_address(at, before));
             if let Some(after) = after {
                 // It leads to the first who gave it, and is named by everybody who did.
-                let leads = self.leads.get(&after).copied().filter(|at| self.people[*at].is_some());
+                let leads = self.leads.get(&after).copied().filter(|at| self.leads_still(*at, &after));
                 self.leads.insert(after.clone(), leads.unwrap_or(at));
                 self.person_mut(at).identifiers.insert(after);
             }

@@ -243,6 +243,7 @@ impl Reference {
         let since = match &retention.since {
             Since::Receipt => since,
             Since::Last(event) => person.last.get(event).copied().unwrap_or(since).max(since),
+            Since::Leaving => unreachable!("no promise of these histories has a clock that starts at leaving"),
         };
         since.day().plus(retention.keep_days + i32::from(self.has(Fault::ExpiryADayLate))).start()
     }
@@ -373,7 +374,22 @@ impl Reference {
     // ── who is who ────────────────────────────────────────────────────────────────────────────────────────────────
 
     fn find_at(&self, identifier: &Identifier) -> Option<usize> {
-        self.leads.get(&key_of(identifier)).copied().filter(|at| self.people[*at].is_some())
+        self.leads.get(&key_of(identifier)).copied().filter(|at| self.leads_still(*at, &key_of(identifier)))
+    }
+
+    /// An address leads to somebody as long as they have it.
+    fn leads_still(&self, at: usize, key: &(IdentifierKind, String)) -> bool {
+        let Some(person) = self.people[at].as_ref() else { return false };
+        key.0 != IdentifierKind::Email || self.has_address(person, key)
+    }
+
+    /// Whether one of somebody's facts is this address, and has not outlived itself.
+    fn has_address(&self, person: &Person, key: &(IdentifierKind, String)) -> bool {
+        person.facts.values().any(|fact| {
+            let kind = self.promise.fact_kind(fact.name.as_str());
+            kind.and_then(|kind| address(kind, &fact.value)).as_ref() == Some(key)
+                && self.fact_ends(person, fact) > self.now
+        })
     }
 
     fn person(&self, id: &ProfileId) -> Option<&Person> {

@@ -225,6 +225,14 @@ impl World for Reference {
                 retention.is_none_or(|retention| !over.contains(retention))
             });
         }
+        // An address that has outlived itself is named nowhere any more.
+        for at in 0..self.people.len() {
+            let Some(person) = self.people[at].as_ref() else { continue };
+            let is_over =
+                |key: &&(IdentifierKind, String)| key.0 == IdentifierKind::Email && !self.has_address(person, key);
+            let over: Vec<_> = person.identifiers.iter().filter(is_over).cloned().collect();
+            over.iter().for_each(|key| self.forget_address(at, key));
+        }
     }
 
     fn rotate(&mut self) {}
@@ -258,7 +266,7 @@ impl World for Reference {
         let mut sent_at: Vec<At> = person.contacts.iter().map(|(_, at, _)| *at).filter(|at| *at > window).collect();
         sent_at.sort_unstable();
         let is_own = artefact.is_portal() || artefact.is_desk();
-        let kept = |known: &&Decided| known.at >= self.now.plus_days(-DECISION_DAYS);
+        let kept = |known: &&Decided| known.at >= self.now.day().plus(1 - DECISION_DAYS).start();
         Ok(Seen {
             level,
             kind: person.kind,
@@ -388,7 +396,8 @@ impl World for Reference {
         let mut known = Known::default();
         for person in self.people.iter().flatten() {
             let kept = |known: &&Decided| {
-                known.at >= self.now.plus_days(-DECISION_DAYS) && known.new.campaign.as_str() == artefact.name
+                known.at >= self.now.day().plus(1 - DECISION_DAYS).start()
+                    && known.new.campaign.as_str() == artefact.name
             };
             let decisions: Vec<&Decided> = person.decisions.iter().filter(kept).collect();
             let Some(first) = decisions.iter().min_by_key(|known| known.at) else { continue };

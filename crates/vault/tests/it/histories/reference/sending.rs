@@ -46,7 +46,7 @@ impl Reference {
         let stands = person.decisions.iter().rev().find(|known| {
             let same =
                 known.new.run == new.run && known.new.channel == new.channel && known.new.campaign == new.campaign;
-            same && !known.is_over && known.at >= self.now.plus_days(-DECISION_DAYS)
+            same && !known.is_over && known.at >= self.now.day().plus(1 - DECISION_DAYS).start()
         });
         if stands.map(|known| known.new.id) != new.replaces {
             return no(RefusalReason::AlreadyDecided);
@@ -83,7 +83,7 @@ impl Reference {
     }
 
     pub(super) fn is_kept(&self, decided: &Decided) -> bool {
-        decided.at >= self.now.plus_days(-DECISION_DAYS)
+        decided.at >= self.now.day().plus(1 - DECISION_DAYS).start()
     }
 
     /// The decision and message in an open state, if there is one.
