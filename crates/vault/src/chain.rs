@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// How many of the newest links are verified at opening.
 const LINKS_VERIFIED: u64 = 1_024;
 
+/// Bytes of a batch that are hashed in one go.
+const DIGESTED_TOGETHER: usize = 16 * 1024;
+
 /// How the data of a leaf begins: one batch.
 const LEAF: &[u8] = b"fineline batch 1";
 
@@ -256,9 +259,15 @@ pub(crate) fn node(snapshot: &dyn EngineSnapshot, at: Node) -> Result<Hash, Vaul
 
 fn digest(ops: &[Op]) -> Hash {
     let mut context = Context::new(&SHA256);
+    // Most parts are a few bytes: hashed together, they cost what their bytes cost.
+    let mut together = Vec::with_capacity(2 * DIGESTED_TOGETHER);
     let mut part = |bytes: &[u8]| {
-        context.update(&(bytes.len() as u64).to_be_bytes());
-        context.update(bytes);
+        together.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        together.extend_from_slice(bytes);
+        if together.len() >= DIGESTED_TOGETHER {
+            context.update(&together);
+            together.clear();
+        }
     };
     for op in ops {
         match op {
@@ -273,6 +282,7 @@ fn digest(ops: &[Op]) -> Hash {
             }
         }
     }
+    context.update(&together);
     let mut out = [0; 32];
     for (target, source) in out.iter_mut().zip(context.finish().as_ref()) {
         *target = *source;

@@ -444,27 +444,30 @@ impl ClassForm {
 
     /// Buckets by today's column order; a trait that is no longer declared is left out.
     pub(crate) fn buckets(&self, columns: &[crate::TraitColumn]) -> Vec<Bucket> {
-        let places: Vec<Option<u16>> = self
-            .traits
-            .iter()
-            .map(|text| {
-                columns.iter().position(|column| column.name.as_str() == text).and_then(|at| u16::try_from(at).ok())
-            })
-            .collect();
-        let mut buckets: Vec<Bucket> = self
-            .buckets
-            .iter()
-            .filter_map(|(place, day, amount)| {
-                let column = places.get(usize::from(*place)).copied().flatten()?;
-                Some(Bucket { column, day: Day::from_number(*day), amount: *amount })
-            })
-            .collect();
+        let place_of = |text: &String| columns.iter().position(|column| column.name.as_str() == text);
+        let is_moved = !self.are_today(columns);
+        let places = if is_moved { self.traits.iter().map(place_of).collect() } else { Vec::new() };
+        let column = |place: u16| match is_moved {
+            true => places.get(usize::from(place)).copied().flatten().and_then(|at| u16::try_from(at).ok()),
+            false => Some(place).filter(|place| usize::from(*place) < columns.len()),
+        };
+        let bucket = |(place, day, amount): &(u16, i32, i64)| {
+            Some(Bucket { column: column(*place)?, day: Day::from_number(*day), amount: *amount })
+        };
+        let mut buckets: Vec<Bucket> = self.buckets.iter().filter_map(bucket).collect();
         buckets.sort_by_key(|bucket| (bucket.column, bucket.day));
         buckets
     }
 
+    /// Whether the traits of the buckets are today's columns, in today's order.
+    fn are_today(&self, columns: &[crate::TraitColumn]) -> bool {
+        self.traits.iter().map(String::as_str).eq(columns.iter().map(|column| column.name.as_str()))
+    }
+
     pub(crate) fn set_buckets(&mut self, columns: &[crate::TraitColumn], buckets: &[Bucket]) {
-        self.traits = columns.iter().map(|column| column.name.as_str().to_owned()).collect();
+        if !self.are_today(columns) {
+            self.traits = columns.iter().map(|column| column.name.as_str().to_owned()).collect();
+        }
         self.buckets = buckets.iter().map(|bucket| (bucket.column, bucket.day.number(), bucket.amount)).collect();
     }
 }

@@ -482,6 +482,7 @@ impl House {
     // ── keys and sealing ──────────────────────────────────────────────────────────────────────────────────────────
 
     pub(crate) fn seal(&self, key: &RecordKey, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+        self.times.count_plain(plain.len());
         seal::seal(key, self.ring.current(), place, plain, &self.nonces)
     }
 
@@ -613,11 +614,10 @@ impl House {
 
     /// Whether an event stays out of the traits: one of them would be read for a purpose that this event is not for.
     pub(crate) fn is_kept_out(&self, event: &EventName, not_for: &[PurposeName]) -> bool {
-        self.household
-            .promise
-            .traits
-            .values()
-            .any(|plan| plan.is.event() == event && plan.purposes.iter().any(|purpose| not_for.contains(purpose)))
+        // Nearly always nothing was taken away from it.
+        let mut traits = self.household.promise.traits.values();
+        let is_read = |purposes: &[PurposeName]| purposes.iter().any(|purpose| not_for.contains(purpose));
+        !not_for.is_empty() && traits.any(|plan| plan.is.event() == event && is_read(&plan.purposes))
     }
 
     /// Takes the earlier form of an event out of the buckets of its class and puts the new one in.

@@ -774,6 +774,18 @@ impl Vault {
         self.inner.house.times.of(stage)
     }
 
+    /// The longest that one batch was written and synced since the vault was opened.
+    #[must_use]
+    pub fn longest_write(&self) -> std::time::Duration {
+        self.inner.house.times.longest_write()
+    }
+
+    /// Bytes of all records sealed since the vault was opened, before they were compressed.
+    #[must_use]
+    pub fn n_plain_bytes(&self) -> u64 {
+        self.inner.house.times.n_plain_bytes()
+    }
+
     /// Batches written and synced since the vault was opened.
     #[must_use]
     pub fn n_batches(&self) -> u64 {

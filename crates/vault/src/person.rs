@@ -138,7 +138,9 @@ impl Open {
         class: RetentionId,
     ) -> Result<Option<(Sealed, ClassForm)>, VaultError> {
         let Some(key) = self.key.record_key(class) else { return Ok(None) };
-        let Some(sealed) = rows.get(Keyspace::Profiles, &class_key(&self.id, class))? else {
+        // Nothing lies under an id that was drawn in this batch.
+        let sealed = if self.is_new { None } else { rows.get(Keyspace::Profiles, &class_key(&self.id, class))? };
+        let Some(sealed) = sealed else {
             return Ok(Some((None, ClassForm::default())));
         };
         let place = Place { house: &house.id, profile: &self.id, class, kind: RecordKind::Profile, id: &[] };

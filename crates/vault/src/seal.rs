@@ -184,13 +184,16 @@ fn seal_with(
     if plain.len() > PLAIN_BYTES_MAX {
         return Err(VaultError::TooLarge { what: "a record", bytes: plain.len(), limit: PLAIN_BYTES_MAX });
     }
-    let content = pack(plain);
-    let mut out = Vec::with_capacity(HEAD_BYTES + content.len() + TAG_BYTES);
+    let mut out = Vec::with_capacity(HEAD_BYTES + bucket(plain.len() + 2) + TAG_BYTES);
     out.push(FORMAT);
     out.extend_from_slice(&epoch.to_be_bytes());
     out.push(AES_256_GCM_SIV_ID);
     out.extend_from_slice(&nonce);
-    out.append(&mut encrypt(key, nonce, &place.bytes(FORMAT, AES_256_GCM_SIV_ID, epoch), &content)?);
+    pack(plain, &mut out);
+    let place = place.bytes(FORMAT, AES_256_GCM_SIV_ID, epoch);
+    let content = out.get_mut(HEAD_BYTES..).ok_or(VaultError::Seal)?;
+    let tag = cipher(key)?.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), content);
+    out.extend_from_slice(tag.map_err(|_| VaultError::Seal)?.as_ref());
     Ok(out)
 }
 
@@ -249,11 +252,12 @@ thread_local! {
     static WITHOUT_DICTIONARY: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-pub(crate) fn pack(plain: &[u8]) -> Vec<u8> {
+/// Adds the content: codec, plain or compressed bytes, end marker, zeros.
+pub(crate) fn pack(plain: &[u8], out: &mut Vec<u8>) {
+    let begin = out.len();
     // Codec and end marker; what lands in the same bucket either way is left as it is.
     let as_it_is = bucket(plain.len() + 2);
     let compressed = (as_it_is > BUCKETS[0]).then(|| compress(plain)).flatten();
-    let mut out = Vec::with_capacity(as_it_is);
     match compressed {
         Some(bytes) if bucket(bytes.len() + 6) < as_it_is => {
             out.push(CODEC_ZSTD_DICTIONARY);
@@ -266,8 +270,7 @@ pub(crate) fn pack(plain: &[u8]) -> Vec<u8> {
         }
     }
     out.push(0x80);
-    out.resize(bucket(out.len()), 0);
-    out
+    out.resize(begin + bucket(out.len() - begin), 0);
 }
 
 pub(crate) fn unpack(content: &[u8]) -> Result<Vec<u8>, VaultError> {

@@ -121,7 +121,8 @@ impl SealedHouse {
     /// disk; what a disk that fails says, and after a failed sync nothing is taken any more.
     pub fn take(&self, act: &SealedAct) -> Result<(), VaultError> {
         act.check()?;
-        let plain = seal::pack(&format::encode(&act.form()));
+        let mut plain = Vec::new();
+        seal::pack(&format::encode(&act.form()), &mut plain);
         let sealed = seal_to(&self.public, &place(&self.house), &plain, self.rng.as_ref())?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         self.room.with_reserve(|| log.append(&sealed)).map(drop)
@@ -203,7 +204,8 @@ pub(crate) fn vector(data: &Path, house: &HouseId, keys: &HouseKeys, act: &Seale
     Disk::make_folder(data).unwrap();
     let path = data.join("sealed.log");
     UrgentLog::create(&path).unwrap();
-    let plain = seal::pack(&format::encode(&act.form()));
+    let mut plain = Vec::new();
+    seal::pack(&format::encode(&act.form()), &mut plain);
     let rng = model::chance::Seeded::new(21);
     let sealed = seal_to(&keys.sealed.public().unwrap(), &place(house), &plain, &rng).unwrap();
     UrgentLog::open(&path).unwrap().append(&sealed).unwrap();

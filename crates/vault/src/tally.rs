@@ -15,7 +15,6 @@ use crate::format::{self, HouseTallyForm, TallyForm};
 use crate::house::House;
 use crate::key::Secret;
 use crate::log::sha256;
-use crate::person::class_key;
 use crate::retention::CORE;
 use crate::seal::RecordKind;
 use model::ProfileId;
@@ -120,7 +119,7 @@ pub(crate) fn is_of_house(keyspace: Keyspace, key: &[u8]) -> bool {
 }
 
 fn is_core(key: &[u8]) -> bool {
-    key.split_first_chunk().is_some_and(|(id, _)| key == class_key(&ProfileId::from_bytes(*id), CORE))
+    key.split_first_chunk::<16>().is_some_and(|(_, class)| *class == CORE.0)
 }
 
 /// Whose tally a row belongs to, when it is a person's.

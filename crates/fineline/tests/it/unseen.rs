@@ -26,7 +26,7 @@ use vault::{
 /// Who is erased in one of the houses.
 const GONE: usize = 0;
 /// Histories told. More of them are a matter of this number.
-const N_HISTORIES: u64 = 12;
+const N_HISTORIES: u64 = 8;
 
 /// Chance that depends on what is being done and not on what was done before: the same act draws the same in both houses.
 #[derive(Default)]

@@ -23,10 +23,14 @@ use crate::tally::{self, HouseTally, Tallies};
 use model::{At, EventName, Kind, ProfileId, ProfileKind, SourceName};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Most profiles that one batch touches: the low bits of the touch order.
 pub(super) const TOUCH_BITS: u32 = 20;
+
+/// Ops that a batch adds about itself: chain, nodes, checkpoint, tally.
+const OWN_OPS: usize = 32;
 
 /// What runs once the batch is on the disk and published.
 type After = Box<dyn FnOnce(&House, u64) + Send>;
@@ -41,7 +45,7 @@ pub(crate) struct Batch<'h> {
     ops: Vec<Op>,
     people: BTreeMap<ProfileId, Open>,
     leaves: Vec<LogLeaf>,
-    outcomes: BTreeMap<String, u64>,
+    outcomes: BTreeMap<(SourceName, EventName, &'static str), u64>,
     after: Vec<After>,
     /// Taken from the urgent log, by number and id.
     drained: Vec<(u64, Bytes16)>,
@@ -285,9 +289,8 @@ impl<'h> Batch<'h> {
         ProofForm { salt: salt.into(), batch: self.number, index }
     }
 
-    pub(crate) fn count(&mut self, source: &SourceName, event: &EventName, word: &str) {
-        let name = format!("{}{}/{source}/{event}/{word}", super::sweep::OUTCOMES, self.now.day());
-        let n = self.outcomes.entry(name).or_default();
+    pub(crate) fn count(&mut self, source: &SourceName, event: &EventName, word: &'static str) {
+        let n = self.outcomes.entry((source.clone(), event.clone(), word)).or_default();
         *n = n.saturating_add(1);
     }
 
@@ -444,6 +447,7 @@ impl<'h> Batch<'h> {
         }
         self.tally_house(tally)?;
         let mut ops = self.ops;
+        ops.reserve(self.rows.values().map(BTreeMap::len).sum::<usize>().saturating_add(OWN_OPS));
         for (keyspace, rows) in self.rows {
             ops.extend(rows.into_iter().map(|(key, row)| match row.value {
                 Some(value) => Op::Put(keyspace, key, value),
@@ -466,7 +470,8 @@ impl<'h> Batch<'h> {
     }
 
     fn write_outcomes(&mut self) -> Result<(), VaultError> {
-        for (name, n) in std::mem::take(&mut self.outcomes) {
+        for ((source, event, word), n) in std::mem::take(&mut self.outcomes) {
+            let name = format!("{}{}/{source}/{event}/{word}", super::sweep::OUTCOMES, self.now.day());
             let known = self.house_record(&name)?;
             let known = known.and_then(|bytes| String::from_utf8(bytes).ok()?.parse::<u64>().ok()).unwrap_or(0);
             self.put_house_record(&name, Some(known.saturating_add(n).to_string().as_bytes()))?;
@@ -481,7 +486,7 @@ impl<'h> Batch<'h> {
     }
 
     fn seal_classes(&mut self, open: &mut Open) -> Result<(), VaultError> {
-        for class in open.changed.clone() {
+        for class in std::mem::take(&mut open.changed) {
             let row = open.seal_class(self.house, class)?;
             let before = open.take_read(class);
             self.change(Keyspace::Profiles, person::class_key(&open.id, class), row, before);
@@ -494,8 +499,8 @@ impl<'h> Batch<'h> {
         let mut changed = Tallies::default();
         for keyspace in OWN {
             let Some(rows) = self.rows.get(&keyspace) else { continue };
-            let rows =
-                rows.range(open.id.as_bytes().to_vec()..).take_while(|(key, _)| key.starts_with(open.id.as_bytes()));
+            let from = (Bound::Included(open.id.as_bytes().as_slice()), Bound::Unbounded);
+            let rows = rows.range::<[u8], _>(from).take_while(|(key, _)| key.starts_with(open.id.as_bytes()));
             for (key, row) in rows.filter(|(key, _)| tally::person_of(keyspace, key).is_some()) {
                 self.count_row(keyspace, key, row, |change| changed.count(&self.house.marker, change))?;
             }

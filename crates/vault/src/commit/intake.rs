@@ -388,13 +388,12 @@ impl Batch<'_> {
     ) -> Result<(), VaultError> {
         let told = intake.told_version.unwrap_or(0);
         open.core.told_version = open.core.told_version.max(told);
-        let standing = open.core.standing()?;
         let declared = plan.map(|plan| plan.retention.purposes.as_slice()).unwrap_or_default();
         for purpose in declared.iter().filter(|purpose| allowed.purposes.contains(*purpose)) {
             let plan = self.house.household.promise.purposes.get(purpose);
             let by_contract = plan.is_some_and(|plan| plan.basis == Basis::Contract);
-            let stands = standing.relations.get(purpose).is_some_and(|relation| relation.status.is_given());
-            if by_contract && !stands {
+            let known = open.core.relation(purpose.as_str()).map(|form| format::status_of(form.status)).transpose()?;
+            if by_contract && !known.is_some_and(ConsentStatus::is_given) {
                 let relation = Relation {
                     status: ConsentStatus::Given,
                     notice_version: open.core.told_version,

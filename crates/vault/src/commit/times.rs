@@ -43,6 +43,8 @@ pub(crate) struct Times {
     pub batches: Latest,
     /// Of the latest urgent commands: the same.
     pub urgent: Latest,
+    longest_write: AtomicU64,
+    plain_bytes: AtomicU64,
 }
 
 impl Times {
@@ -53,6 +55,7 @@ impl Times {
         }
         if stage == Stage::Write {
             self.batches.add(took);
+            self.longest_write.fetch_max(ns, Ordering::Relaxed);
         }
     }
 
@@ -63,6 +66,20 @@ impl Times {
     /// Time spent in a stage.
     pub(crate) fn of(&self, stage: Stage) -> Duration {
         Duration::from_nanos(self.stages.get(stage as usize).map_or(0, |sum| sum.load(Ordering::Relaxed)))
+    }
+
+    /// The longest that a batch was written and synced.
+    pub(crate) fn longest_write(&self) -> Duration {
+        Duration::from_nanos(self.longest_write.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn count_plain(&self, n_bytes: usize) {
+        self.plain_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of records before they were compressed and sealed.
+    pub(crate) fn n_plain_bytes(&self) -> u64 {
+        self.plain_bytes.load(Ordering::Relaxed)
     }
 
     /// Batches written.

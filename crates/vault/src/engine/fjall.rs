@@ -28,8 +28,13 @@ const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 const LOCKED_TRIES: usize = 20;
 const LOCKED_WAIT: Duration = Duration::from_millis(25);
 
-/// Cache for blocks of tables, in bytes: a small house stays small, and the kernel caches files anyway.
-const CACHE_BYTES: u64 = 16 << 20;
+/// Cache for blocks of tables, in bytes: room for the filters of a million people, which are read again with each event,
+/// and some of the rows. It grows with what is read, so a small house stays small.
+const CACHE_BYTES: u64 = 128 << 20;
+
+/// One worker writes tables and merges them. With two, fjall's first hands each merging back to the queue and takes it out
+/// again for as long as the second is busy, which keeps a core from everybody else (`worker_pool.rs`).
+const WORKERS: usize = 1;
 
 /// What a keyspace holds in memory before it is written to a table, in bytes: large where most bytes go.
 const fn memtable_bytes(keyspace: Keyspace) -> u64 {
@@ -144,7 +149,7 @@ impl Fjall {
                 .manual_journal_persist(true)
                 .max_journaling_size(JOURNAL_BYTES_MAX)
                 .cache_size(CACHE_BYTES)
-                .worker_threads(2)
+                .worker_threads(WORKERS)
                 .max_cached_files(Some(cached_files_max()))
                 .open();
             match opened {
@@ -183,21 +188,19 @@ impl Fjall {
         })
     }
 
-    fn write(&self, ops: Vec<Op>) -> Result<(), VaultError> {
+    fn write(&self, mut ops: Vec<Op>) -> Result<(), VaultError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         // fjall gives all ops of a batch one sequence number, so of two ops on one key only the last may go in.
-        let mut last = BTreeMap::new();
-        for op in ops {
+        ops.sort_by(|a, b| a.place().cmp(&b.place()));
+        let mut ops = ops.into_iter().peekable();
+        while let Some(op) = ops.next() {
+            if ops.peek().is_some_and(|next| next.place() == op.place()) {
+                continue;
+            }
+            let Some(handle) = self.keyspaces.get(&op.place().0) else { continue };
             match op {
-                Op::Put(keyspace, key, value) => last.insert((keyspace, key), Some(value)),
-                Op::Delete(keyspace, key) => last.insert((keyspace, key), None),
-            };
-        }
-        for ((keyspace, key), value) in last {
-            let Some(handle) = self.keyspaces.get(&keyspace) else { continue };
-            match value {
-                Some(value) => batch.insert(handle, key, value),
-                None => batch.remove(handle, key),
+                Op::Put(_, key, value) => batch.insert(handle, key, value),
+                Op::Delete(_, key) => batch.remove(handle, key),
             }
         }
         batch.commit().map_err(failed)

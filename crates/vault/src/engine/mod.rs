@@ -80,6 +80,15 @@ pub(crate) enum Op {
     Delete(Keyspace, Vec<u8>),
 }
 
+impl Op {
+    /// Which row it changes.
+    fn place(&self) -> (Keyspace, &[u8]) {
+        match self {
+            Self::Put(keyspace, key, _) | Self::Delete(keyspace, key) => (*keyspace, key),
+        }
+    }
+}
+
 /// One row of a scan: key, value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
