@@ -147,7 +147,7 @@ fn refused(door: &'static str, error: &WireError) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     count(door, status);
     let mut response = as_json(status, &json!({ "code": error.code(), "message": error.to_string() }));
-    if *error == WireError::Busy {
+    if matches!(error, WireError::Busy | WireError::Unavailable) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(WireError::RETRY_AFTER_S));
     }
     response
@@ -188,7 +188,7 @@ fn problem(status: StatusCode, code: &'static str, message: String, line: Option
     let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), code, message, line };
     let mut response = as_json(status, &problem);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS) {
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(WireError::RETRY_AFTER_S));
     }
     response

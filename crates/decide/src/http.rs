@@ -141,9 +141,9 @@ impl Failure {
 impl From<DecideError> for Failure {
     fn from(error: DecideError) -> Self {
         match error {
-            DecideError::Vault(VaultError::Busy | VaultError::Closed | VaultError::DiskFull) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the house cannot record decisions just now")
-            }
+            DecideError::Vault(
+                VaultError::Busy | VaultError::Closed | VaultError::DiskFull | VaultError::Away { .. },
+            ) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the house cannot record decisions just now"),
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a decision failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the house could not decide")

@@ -4,6 +4,7 @@
 //! Lock order: `urgent` → `leaving`, `urgent` → `published` → `touched`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
 //! `urgent` over its sync, so that acknowledgements go out in the order of the log.
 
+mod nodes;
 mod row;
 
 use crate::alarm::Habit;
@@ -11,6 +12,7 @@ use crate::chain::Head;
 use crate::commit::Values;
 use crate::commit::erase::Leaving;
 use crate::commit::times::{Stage, Times};
+use crate::disk::Disk;
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
 use crate::failpoint::Failpoints;
 use crate::folder::{Folder, HouseFile};
@@ -64,7 +66,7 @@ pub(crate) struct House {
     sources: RwLock<HashMap<[u8; 32], SourceKeyForm>>,
     /// Who was touched last, in order, for whoever follows.
     touched: Mutex<BTreeMap<u64, ProfileId>>,
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
     head: Option<Head>,
     watch: Option<Watch>,
     /// Where the rotation of keys stands, as the store has it. Changed by the committer alone.
@@ -103,18 +105,25 @@ struct Order {
     n_waiting: usize,
     /// The latest answer that narrowed while a yes waited.
     narrowed: HashMap<(ProfileId, PurposeName), u64>,
+    /// The same from other nodes: the number of the wish, or the batch that held it.
+    elsewhere: HashMap<(ProfileId, PurposeName), (u64, u64)>,
 }
 
 /// The place of a yes in the order of answers, from before it is queued until it is published.
 pub(crate) struct Ticket {
     order: Arc<Mutex<Order>>,
     n_narrowed: u64,
+    /// The newest wish and the newest batch of all nodes when the yes was given.
+    elsewhere: (u64, u64),
 }
 
 impl Ticket {
     /// Whether this person took the purpose back after the yes was given.
     pub(crate) fn is_overtaken(&self, person: ProfileId, purpose: &PurposeName) -> bool {
-        lock(&self.order).narrowed.get(&(person, purpose.clone())).is_some_and(|at| *at > self.n_narrowed)
+        let (order, key) = (lock(&self.order), (person, purpose.clone()));
+        let is_later = |at: &(u64, u64)| at.0 > self.elsewhere.0 || at.1 > self.elsewhere.1;
+        order.narrowed.get(&key).is_some_and(|at| *at > self.n_narrowed)
+            || order.elsewhere.get(&key).is_some_and(is_later)
     }
 }
 
@@ -124,6 +133,7 @@ impl Drop for Ticket {
         order.n_waiting = order.n_waiting.saturating_sub(1);
         if order.n_waiting == 0 {
             order.narrowed.clear();
+            order.elsewhere.clear();
         }
     }
 }
@@ -180,7 +190,7 @@ impl House {
             reviews: RwLock::default(),
             sources: RwLock::default(),
             touched: Mutex::default(),
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
             head: parts.head,
             watch: parts.watch,
             rotation: Mutex::default(),
@@ -225,9 +235,21 @@ impl House {
         self.folder.as_ref().map_or(Ok(()), Folder::finish)
     }
 
+    /// A copy of what a restore needs beside the streams, of a house whose tables have it; nothing here reads it again.
+    pub(crate) fn copy_beside(&self, tombstones: &[u8], narrowings: &[u8]) -> Result<(), VaultError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        Disk::replace(&folder.tombstones(), tombstones)?;
+        Disk::replace(&folder.narrowings(), narrowings)
+    }
+
     /// The data folder; `None` in memory.
     pub(crate) fn data(&self) -> Option<&Path> {
         self.folder.as_ref().map(Folder::path)
+    }
+
+    /// For whoever waits for an answer among nodes: whether it can come no more, or has to be asked for again.
+    pub(crate) fn closed_flag(&self) -> Option<Arc<AtomicBool>> {
+        self.engine.nodes().map(|_| Arc::clone(&self.closed))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -314,17 +336,22 @@ impl House {
             return Err(VaultError::Closed);
         }
         let mut urgent = self.urgent();
-        let seq = match &mut urgent.log {
-            Some(log) => {
-                let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
-                let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
-                let began = self.ticks();
+        let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
+        let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
+        let began = self.ticks();
+        let seq = match (&mut urgent.log, self.engine.nodes()) {
+            (_, Some(nodes)) => {
+                let seq = nodes.add_urgent(*person.as_bytes(), sealed)?;
+                self.times.urgent.add(self.ticks().saturating_sub(began));
+                seq
+            }
+            (Some(log), None) => {
                 let appended = log.append(&[person.as_bytes().as_slice(), &sealed].concat());
                 let seq = appended.inspect_err(|error| self.close_after(error))?;
                 self.times.urgent.add(self.ticks().saturating_sub(began));
                 seq
             }
-            None => urgent.next,
+            (None, None) => urgent.next,
         };
         urgent.next = seq.saturating_add(1);
         self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
@@ -332,10 +359,17 @@ impl House {
     }
 
     /// A place for a yes, taken before it is queued.
-    pub(crate) fn ticket(&self) -> Ticket {
+    pub(crate) fn ticket(&self) -> Result<Ticket, VaultError> {
+        let elsewhere = match self.engine.nodes() {
+            Some(nodes) => {
+                let news = nodes.news(u64::MAX)?;
+                (news.urgent.iter().map(|(number, ..)| *number).max().unwrap_or(0).max(self.urgent().next), news.number)
+            }
+            None => (0, 0),
+        };
         let mut order = lock(&self.order);
         order.n_waiting = order.n_waiting.saturating_add(1);
-        Ticket { order: Arc::clone(&self.order), n_narrowed: order.n_narrowed }
+        Ok(Ticket { order: Arc::clone(&self.order), n_narrowed: order.n_narrowed, elsewhere })
     }
 
     /// Notes an answer that narrows, before it is acknowledged; whether a yes waits that it may have to overtake.
@@ -371,6 +405,10 @@ impl House {
 
     /// Puts back in force what the log still held when the house was opened.
     pub(crate) fn replay(&self) -> Result<(), VaultError> {
+        if let Some(nodes) = self.engine.nodes() {
+            let generation = self.generation();
+            return self.learn(nodes, Arc::clone(&generation.store), generation.batch, Vec::new());
+        }
         let mut urgent = self.urgent();
         let entries = urgent.log.as_ref().map(|log| log.replay().to_vec()).unwrap_or_default();
         let (store, mut written) = (Arc::clone(&self.generation().store), Vec::new());
@@ -409,6 +447,20 @@ impl House {
         match &mut urgent.log {
             Some(log) => log.drained(written),
             None => Ok(()),
+        }
+    }
+
+    /// A tombstone, on the disk or in the shared store before this returns: since when, and how.
+    pub(crate) fn bury(
+        &self,
+        urgent: &mut Urgent,
+        person: &ProfileId,
+        at: At,
+        how: crate::record::Erasure,
+    ) -> Result<(At, crate::record::Erasure), VaultError> {
+        match self.engine.nodes() {
+            Some(nodes) => self.add_shared_tombstone(nodes, urgent, person, at, how),
+            None => urgent.tombstones.add(person, at, how).inspect_err(|error| self.close_after(error)),
         }
     }
 
@@ -523,6 +575,10 @@ impl House {
         self.days.write().unwrap_or_else(PoisonError::into_inner).destroy_before(class, day, ops)
     }
 
+    pub(crate) fn set_days(&self, days: DaySecrets) {
+        *self.days.write().unwrap_or_else(PoisonError::into_inner) = days;
+    }
+
     pub(crate) fn note_head(&self, chain: &crate::chain::Chain) -> Result<(), VaultError> {
         self.head.as_ref().map_or(Ok(()), |head| head.note(chain))
     }
@@ -589,6 +645,12 @@ impl House {
             sources.remove::<[u8; 32]>(&old.token);
         }
         sources.insert(*new.token, new);
+    }
+
+    /// All of them at once, so that nobody is turned away meanwhile.
+    pub(crate) fn replace_source_keys(&self, keys: Vec<SourceKeyForm>) {
+        let keys = keys.into_iter().map(|form| (*form.token, form)).collect();
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     pub(crate) fn source_of_token(&self, token: &[u8; 32]) -> Option<SourceName> {

@@ -87,9 +87,41 @@ impl Tombstones {
         Ok(tombstones)
     }
 
-    /// Notes that somebody was erased, on the disk before this returns; since when, and how. Twice is once: the first time
-    /// counts, and of the two ways the one that forgets sooner.
-    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<(At, Erasure), VaultError> {
+    /// Those of a shared store, by number, with no file.
+    pub(crate) fn from_store(keys: &HouseKeys, entries: &[(u64, Vec<u8>)]) -> Result<Self, VaultError> {
+        let mut tombstones = Self::in_memory(keys);
+        tombstones.follow(entries)?;
+        Ok(tombstones)
+    }
+
+    /// Entries that other nodes added, as they come after those that are known.
+    pub(crate) fn follow(&mut self, entries: &[(u64, Vec<u8>)]) -> Result<(), VaultError> {
+        for (number, entry) in entries.iter().filter(|(number, _)| *number > self.epoch()).collect::<Vec<_>>() {
+            if *number != self.epoch() + 1 {
+                return Err(damaged());
+            }
+            let (token, at, how) = self.verified(entry).ok_or_else(damaged)?;
+            self.push(token, at, how);
+        }
+        Ok(())
+    }
+
+    /// The token and the bytes of every entry of a file, for a shared store.
+    pub(crate) fn entries(bytes: &[u8]) -> impl Iterator<Item = ([u8; 32], Vec<u8>)> {
+        let entries = bytes.get(MAGIC.len()..).unwrap_or_default().chunks_exact(ENTRY_BYTES);
+        entries.filter_map(|entry| Some((*entry.first_chunk::<32>()?, entry.to_vec())))
+    }
+
+    /// A file of these entries, for whoever keeps a copy.
+    pub(crate) fn to_file(entries: &[(u64, Vec<u8>)]) -> Vec<u8> {
+        entries.iter().fold(MAGIC.to_vec(), |mut file, (_, entry)| {
+            file.extend_from_slice(entry);
+            file
+        })
+    }
+
+    /// What would stand about a profile, and the entry that says so; `None` when it stands already.
+    pub(crate) fn next(&self, profile: &ProfileId, at: At, how: Erasure) -> ((At, Erasure), Option<Vec<u8>>) {
         let token = self.token(profile);
         let known = self.tokens.get(&token).copied();
         let stands = match known {
@@ -97,14 +129,24 @@ impl Tombstones {
             Some((first, _)) if how == Erasure::Now => (first, Erasure::Now),
             Some(known) => known,
         };
-        if known != Some(stands) {
-            let (at, how) = stands;
-            let entry = self.entry(&token, at, how);
+        (stands, (known != Some(stands)).then(|| self.entry(&token, stands.0, stands.1)))
+    }
+
+    /// What [`Tombstones::next`] said stands now.
+    pub(crate) fn push_next(&mut self, profile: &ProfileId, (at, how): (At, Erasure)) {
+        self.push(self.token(profile), at, how);
+    }
+
+    /// Notes that somebody was erased, on the disk before this returns; since when, and how. Twice is once: the first time
+    /// counts, and of the two ways the one that forgets sooner.
+    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<(At, Erasure), VaultError> {
+        let (stands, entry) = self.next(profile, at, how);
+        if let Some(entry) = entry {
             let begins = (MAGIC.len() as u64) + self.epoch() * ENTRY_BYTES as u64;
             if let Some((path, file)) = &mut self.file {
                 Disk::append(file, path, begins, &entry)?;
             }
-            self.push(token, at, how);
+            self.push_next(profile, stands);
         }
         Ok(stands)
     }
@@ -172,7 +214,7 @@ impl Tombstones {
         self.macs.last().map_or(Reach::NOTHING, |mac| Reach { epoch: self.epoch(), mac: *mac })
     }
 
-    fn token(&self, profile: &ProfileId) -> [u8; 32] {
+    pub(crate) fn token(&self, profile: &ProfileId) -> [u8; 32] {
         self.key.mac(&[b"profile", profile.as_bytes()])
     }
 

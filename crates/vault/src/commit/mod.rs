@@ -17,12 +17,14 @@ mod outbox;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
+mod turn;
 pub(crate) mod uses;
 
-pub(crate) use batch::{Batch, Values, in_memory};
+pub(crate) use batch::{Batch, Values, in_memory, warm_people};
 pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
 pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
+pub(crate) use turn::{Turns, is_known, narrowed_elsewhere};
 
 use crate::VaultError;
 use crate::house::{House, Ticket};
@@ -109,6 +111,7 @@ pub(crate) struct Committer {
     pub chain: crate::chain::Chain,
     pub tally: crate::tally::HouseTally,
     pub rotations: Rotations,
+    pub turns: Turns,
 }
 
 impl Committer {
@@ -124,6 +127,12 @@ impl Committer {
             match served {
                 Ok(Flow::Go) => self.rotate_on(),
                 Ok(Flow::Stop) => break,
+                Err(error) if self.outlives(&error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a batch was not written; its askers are told"
+                    );
+                }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the committer stops");
                     break;
@@ -138,7 +147,10 @@ impl Committer {
 
     /// The next command. Neither does what was read wait for one until it is written down, nor a rotation, which goes on by
     /// a slice after each batch.
-    fn next(&self, queue: &Receiver<Command>) -> Result<Command, TryRecvError> {
+    fn next(&mut self, queue: &Receiver<Command>) -> Result<Command, TryRecvError> {
+        if self.house.engine.nodes().is_some() && !self.is_anything_read() {
+            return self.next_among_nodes(queue);
+        }
         match (self.is_anything_read(), self.rotations.has_work()) {
             (false, false) => queue.recv().map_err(|_| TryRecvError::Disconnected),
             (false, true) => queue.try_recv(),
@@ -157,7 +169,16 @@ impl Committer {
         held: &mut Option<Command>,
     ) -> Result<Flow, VaultError> {
         if first.is_alone() {
-            let flow = self.flush(Vec::new()).map(|()| self.serve_alone(first));
+            let flow = match (self.flush(Vec::new()), first) {
+                (Ok(()), first) => Ok(self.serve_alone(first)),
+                // A database that is away keeps nobody from closing.
+                (Err(error), Command::Close(reply)) if self.outlives(&error) => {
+                    self.house.close();
+                    let _ = reply.send(Err(error));
+                    Ok(Flow::Stop)
+                }
+                (Err(error), _) => Err(error),
+            };
             self.house.waits.end(1);
             return flow;
         }
@@ -186,9 +207,11 @@ impl Committer {
     fn flush(&mut self, commands: Vec<Command>) -> Result<(), VaultError> {
         self.turn_if_due()?;
         self.drain_erasures()?;
+        self.take_turn()?;
         let house = Arc::clone(&self.house);
         let began = house.ticks();
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
+        batch.warm(&commands);
         batch.drain_urgent();
         batch.count_reads();
         for command in commands {
@@ -226,14 +249,22 @@ impl Committer {
     fn commit(&mut self, batch: Batch<'_>) -> Result<(), VaultError> {
         let house = Arc::clone(&self.house);
         let began = house.ticks();
+        let taken = match house.engine.nodes() {
+            Some(_) => batch.taken.clone(),
+            None => crate::unwritten::Taken::default(),
+        };
         let sealed = batch.seal(&mut self.chain, &mut self.tally);
         house.took(Stage::Seal, began);
         let written = match sealed {
-            Ok(Some(sealed)) => sealed.write(&house, &mut self.wheel, &self.chain),
-            Ok(None) => Ok(()),
+            Ok(Some(sealed)) => sealed.write(&house, &mut self.wheel, &self.chain).map(|()| true),
+            Ok(None) => Ok(false),
             Err(error) => Err(error),
         };
-        written.inspect_err(|_| house.close())
+        self.after_commit(&written);
+        if written.is_err() && !house.is_closed() {
+            house.unwritten.give_back(taken);
+        }
+        written.map(|_| ())
     }
 
     /// Before anybody is served: whoever was erased leaves the store, and what the urgent log held is written.
@@ -246,9 +277,10 @@ impl Committer {
         &mut self,
         fill: impl FnOnce(&mut Batch<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
+        self.take_turn()?;
         let house = Arc::clone(&self.house);
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
-        let filled = fill(&mut batch)?;
+        let filled = fill(&mut batch).inspect_err(|_| self.give_back())?;
         self.commit(batch)?;
         Ok(filled)
     }

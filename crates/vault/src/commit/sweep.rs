@@ -56,10 +56,28 @@ impl Committer {
                 self.write(|batch| some.iter().try_fold(0u64, |n, id| Ok(n.saturating_add(batch.sweep_person(id)?))))?;
         }
         swept.n_records += self.write(|batch| batch.sweep_house())?;
-        let house = Arc::clone(&self.house);
-        house.narrowings().prune(&house.keys, house.now())?;
+        self.prune_narrowings()?;
         swept.n_day_secrets = self.write(|batch| batch.sweep_days())?;
         Ok(swept)
+    }
+}
+
+impl Committer {
+    /// What people took back longer ago than any backup that may be restored.
+    fn prune_narrowings(&mut self) -> Result<(), VaultError> {
+        let house = Arc::clone(&self.house);
+        let Some(nodes) = house.engine.nodes() else {
+            return house.narrowings().prune(&house.keys, house.now()).map(|_| ());
+        };
+        self.take_turn()?;
+        let pruned =
+            nodes.narrowings().and_then(|rows| house.narrowings().prune_shared(&house.keys, &rows, house.now()));
+        let put = pruned.and_then(|pruned| match pruned {
+            Some((head, last, _)) => nodes.set_narrowing_head(head, last),
+            None => Ok(()),
+        });
+        self.give_back();
+        put
     }
 }
 

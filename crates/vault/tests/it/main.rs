@@ -15,6 +15,14 @@ mod fixture;
 #[cfg(test)]
 mod intake;
 #[cfg(test)]
+#[path = "../../src/engine/postgres/tests/local.rs"]
+mod local;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
+#[path = "../../src/engine/postgres/tests/proxy.rs"]
+mod proxy;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod sending;
