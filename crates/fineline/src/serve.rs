@@ -30,6 +30,8 @@ const PROFILES_PER_STEP: usize = 200;
 const SWEEP_LOOK: Duration = Duration::from_secs(60);
 /// How long after a note that failed the next one is tried.
 const WITNESS_REST: Duration = Duration::from_secs(60);
+/// How often a node that does not do what recurs looks whether it is its turn.
+const LEAD_LOOK: Duration = Duration::from_secs(2);
 /// How often readiness is looked at.
 const READY_LOOK: Duration = Duration::from_millis(500);
 
@@ -135,11 +137,13 @@ fn jobs(
 ) -> anyhow::Result<Vec<Job>> {
     let (understanding, deciding) = (understanding(vault.clone()), deciding(vault.clone(), rng));
     let (sweeping, rotating) = (sweeping(vault.clone(), clock.clone()), rotating(vault.clone(), clock, rotate_at));
-    let mut jobs = vec![understanding, deciding, sweeping, rotating, witnessing(vault.clone())];
+    let mut jobs = vec![understanding, deciding, sweeping, rotating];
     match mailer {
         Some(mailer) => jobs.push(delivering(vault.clone(), mailer)?),
         None => tracing::warn!("no `relay` is set: messages wait in the outbox"),
     }
+    let mut jobs: Vec<Job> = jobs.into_iter().map(|job| leading(vault.clone(), job)).collect();
+    jobs.push(witnessing(vault.clone()));
     Ok(jobs)
 }
 
@@ -156,6 +160,13 @@ where
             if closed { Ok(Did::Over) } else { Err(error) }
         }
     }
+}
+
+/// Where several nodes share a store, one of them does what recurs; the others look whether it is their turn.
+fn leading(vault: Vault, job: Job) -> Job {
+    let Job { name, mut step } = job;
+    let step = move || if vault.is_leading() { step() } else { Ok(Did::NothingFor(LEAD_LOOK)) };
+    Job { name, step: Box::new(step) }
 }
 
 fn understanding(vault: Vault) -> Job {
