@@ -69,7 +69,12 @@ class House:
     def __init__(self, promise, engine=None, program=None, within=None):
         self.folder = tempfile.TemporaryDirectory(prefix="fineline-gate-", dir=within)
         self.program = program or PROGRAM
-        self.env = {"FINELINE_ENGINE": engine} if engine else {}
+        if engine == "postgres":
+            import postgres
+
+            self.env = {"FINELINE_STORE": postgres.server().schema()}
+        else:
+            self.env = {"FINELINE_ENGINE": engine} if engine else {}
         self.promise = os.path.join(self.folder.name, "promise.toml")
         self.data = os.path.join(self.folder.name, "data")
         with open(self.promise, "w") as file:
