@@ -1,9 +1,8 @@
 //! The right to read about one person ([`Permit`]). Private fields, no clone, no store, no send: made by a
-//! [`crate::Snapshot`], gone with it.
+//! [`crate::Snapshot`], gone with it. Long because every way to read about a person stands in one place.
 //!
 //! It judges nothing itself (`promise::judge_fact` does, for each fact), and it changes nothing: what was read is left in
-//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves. It
-//! is long because every way to read about a person stands in one place.
+//! `unwritten` when the permit goes, whatever came of it. Only the person's own page is not counted: they read themselves.
 
 use crate::VaultError;
 use crate::commit::Values;

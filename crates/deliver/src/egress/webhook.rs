@@ -158,6 +158,7 @@ impl Caller {
     }
 
     /// Resolves and dials the very addresses that were looked at.
+    #[expect(clippy::disallowed_methods, reason = "this is the one way out")]
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, CallFault> {
         let found = tokio::net::lookup_host((host, port)).await.map_err(|_| CallFault::Unresolved)?;
         let found: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
@@ -242,13 +243,19 @@ fn is_public(ip: IpAddr) -> bool {
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    let special = match (a, b, c) {
-        (0 | 10 | 127 | 224..=255, ..) => true,
-        (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _) | (198, 18 | 19, _) => true,
-        (192, 0, 0 | 2) | (192, 88, 99) | (198, 51, 100) | (203, 0, 113) => true,
-        _ => false,
-    };
-    !special
+    !matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224..=255, ..)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 168, _)
+            | (198, 18 | 19, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (198, 51, 100)
+            | (203, 0, 113)
+    )
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {

@@ -11,6 +11,7 @@ use crate::disk::file_error;
 use crate::engine::{EngineSnapshot, Keyspace};
 use crate::house::House;
 use crate::key::HouseKeys;
+use crate::tombstone::Tombstones;
 use crate::{narrowing, tombstone};
 use model::HouseId;
 use std::io::Write;
@@ -33,8 +34,22 @@ impl std::fmt::Debug for Source {
 
 impl Committer {
     /// A reading for a backup. Nothing waits on the urgent log: it was drained before.
-    pub(crate) fn backup(&self) -> Result<Source, VaultError> {
+    pub(crate) fn backup(&mut self) -> Result<Source, VaultError> {
+        // In a turn, so that no other node lies between the store and the ring.
+        self.take_turn()?;
+        let source = self.source();
+        self.give_back();
+        source
+    }
+
+    fn source(&self) -> Result<Source, VaultError> {
         let house = &self.house;
+        if let Some(nodes) = house.engine.nodes() {
+            house.copy_beside(
+                &Tombstones::to_file(&nodes.news(0)?.tombstones),
+                &narrowing::to_file(&nodes.narrowings()?),
+            )?;
+        }
         let store = Arc::clone(&house.generation().store);
         let facts = Facts {
             house: house.file(),

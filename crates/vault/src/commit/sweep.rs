@@ -90,17 +90,25 @@ impl Committer {
         true
     }
 
-    /// One slice, between the batches of others.
-    pub(crate) fn turn_on(&mut self) {
+    /// One slice, between the batches of others; false when a shared store cannot be read just now.
+    pub(crate) fn turn_on(&mut self) -> bool {
         if self.turning.is_none() && !self.begin_turn() {
-            return;
+            return true;
         }
-        let Some(mut turning) = self.turning.take() else { return };
         let house = Arc::clone(&self.house);
+        if !house.generation().store.is_readable() {
+            house.publish_reading();
+        }
+        let Some(mut turning) = self.turning.take() else { return true };
         house.failpoints.passes("turn_slice");
         let some: Vec<u32> = turning.due.iter().take(PEOPLE_PER_TURN).collect();
         let changes: Vec<(u32, Values)> =
             some.iter().filter_map(|number| Some((*number, moved(&house, *number, turning.day)?))).collect();
+        if !house.generation().store.is_readable() {
+            // Nobody's values are taken away because a server is.
+            self.turning = Some(turning);
+            return false;
+        }
         for (number, (_, _, next)) in &changes {
             self.wheel.set(*number, *next);
         }
@@ -120,18 +128,22 @@ impl Committer {
             true => turning.replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))),
             false => self.turning = Some(turning),
         }
+        true
     }
 
     /// The whole of it, for work that needs today's columns at once.
-    pub(crate) fn turn_whole(&mut self) {
+    pub(crate) fn turn_whole(&mut self) -> Result<(), VaultError> {
         while self.turning.is_some() || self.begin_turn() {
-            self.turn_on();
+            if !self.turn_on() {
+                return Err(VaultError::Away { source: "no reading could be opened".into() });
+            }
         }
+        Ok(())
     }
 
     /// Removes what has expired; one batch per some hundred people.
     pub(crate) fn sweep(&mut self) -> Result<Swept, VaultError> {
-        self.turn_whole();
+        self.turn_whole()?;
         let mut swept = Swept::default();
         let people: Vec<ProfileId> = self.house.people();
         for some in people.chunks(PEOPLE_PER_BATCH) {
@@ -139,8 +151,7 @@ impl Committer {
                 self.write(|batch| some.iter().try_fold(0u64, |n, id| Ok(n.saturating_add(batch.sweep_person(id)?))))?;
         }
         swept.n_records += self.write(|batch| batch.sweep_house())?;
-        let house = Arc::clone(&self.house);
-        house.narrowings().prune(&house.keys, house.now())?;
+        self.prune_narrowings()?;
         swept.n_day_secrets = self.write(|batch| batch.sweep_days())?;
         Ok(swept)
     }
@@ -159,6 +170,25 @@ fn moved(house: &House, number: u32, day: Day) -> Option<Values> {
         let projection = &house.household.projection;
         Some((vec![None; projection.columns().len()], vec![false; projection.segments().len()], None))
     })
+}
+
+impl Committer {
+    /// What people took back longer ago than any backup that may be restored.
+    fn prune_narrowings(&mut self) -> Result<(), VaultError> {
+        let house = Arc::clone(&self.house);
+        let Some(nodes) = house.engine.nodes() else {
+            return house.narrowings().prune(&house.keys, house.now()).map(|_| ());
+        };
+        self.take_turn()?;
+        let pruned =
+            nodes.narrowings().and_then(|rows| house.narrowings().prune_shared(&house.keys, &rows, house.now()));
+        let put = pruned.and_then(|pruned| match pruned {
+            Some((head, last, _)) => nodes.set_narrowing_head(head, last),
+            None => Ok(()),
+        });
+        self.give_back();
+        put
+    }
 }
 
 impl Batch<'_> {

@@ -17,6 +17,14 @@ mod histories;
 #[cfg(test)]
 mod intake;
 #[cfg(test)]
+#[path = "../../src/engine/postgres/tests/local.rs"]
+mod local;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
+#[path = "../../src/engine/postgres/tests/proxy.rs"]
+mod proxy;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod sending;
