@@ -71,7 +71,13 @@ class House:
         self.folder = tempfile.TemporaryDirectory(prefix="fineline-gate-", dir=within)
         self.program = program or PROGRAM
         # Nobody balances load here, so that a stop need not wait for anybody to notice; how full this machine is is its own affair.
-        self.env = {"FINELINE_STOP_ACCEPT_SECONDS": "0", "FINELINE_DISK_KEPT_PERCENT": "0", **({"FINELINE_ENGINE": engine} if engine else {})}
+        self.env = {"FINELINE_STOP_ACCEPT_SECONDS": "0", "FINELINE_DISK_KEPT_PERCENT": "0"}
+        if engine == "postgres":
+            import postgres
+
+            self.env["FINELINE_STORE"] = postgres.server().schema()
+        elif engine:
+            self.env["FINELINE_ENGINE"] = engine
         self.promise = os.path.join(self.folder.name, "promise.toml")
         self.data = os.path.join(self.folder.name, "data")
         with open(self.promise, "w") as file:

@@ -145,7 +145,7 @@ impl From<DecideError> for Failure {
                 let says = "the disk is full: no decision can be recorded";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", says)
             }
-            DecideError::Vault(VaultError::Busy | VaultError::Closed) => {
+            DecideError::Vault(VaultError::Busy | VaultError::Closed | VaultError::Away { .. }) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the house cannot record decisions just now")
             }
             error => {

@@ -433,7 +433,11 @@ impl Round<'_> {
     async fn finish(&self, attempt: Attempt, end: AttemptEnd) -> Result<(), VaultError> {
         for _ in 0..FINISH_TRIES_MAX {
             match self.vault.finish_attempt(attempt, end.clone()) {
-                Ok(pending) => return pending.await,
+                Ok(pending) => match pending.await {
+                    // The database was away: writing the same end twice is writing it once.
+                    Err(VaultError::Away { .. }) => tokio::time::sleep(FINISH_PAUSE).await,
+                    ended => return ended,
+                },
                 Err(VaultError::Busy) => tokio::time::sleep(FINISH_PAUSE).await,
                 Err(error) => return Err(error),
             }

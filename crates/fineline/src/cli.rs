@@ -50,6 +50,9 @@ pub struct Everywhere {
     /// Root key: a file, credential:NAME or passphrase [default: keys/root beside the data folder]
     #[arg(long, global = true, value_name = "SOURCE", help_heading = "Everywhere")]
     pub root: Option<String>,
+    /// PostgreSQL in place of the data folder's store: postgres://ROLE@HOST/DATABASE [default: the data folder]
+    #[arg(long, global = true, value_name = "ADDRESS", help_heading = "Everywhere")]
+    pub store: Option<String>,
 }
 
 /// What a command stands on.
@@ -89,7 +92,7 @@ impl Everywhere {
     /// # Errors
     /// A wrong setting.
     pub fn ground(&self, command: &Command) -> anyhow::Result<Ground> {
-        let named = [("promise", &self.promise), ("data", &self.data), ("root", &self.root)];
+        let named = [("promise", &self.promise), ("data", &self.data), ("root", &self.root), ("store", &self.store)];
         let named = named.into_iter().filter_map(|(name, flag)| Some((name, flag.clone()?)));
         let settings = Settings::load(self.config.as_deref(), std::env::vars(), named.chain(command.flags()))?;
         Ok(Ground { say: self.say(), settings, source: OnceLock::new() })

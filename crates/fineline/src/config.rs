@@ -52,6 +52,21 @@ pub const KEYS: &[Key] = &[
         "a file on a second disk that remembers how far the log and the erasures reached; an older data folder is then refused; empty = none",
     ),
     key("engine", "fjall", "fjall or redb; fixed once the data folder exists"),
+    key(
+        "store",
+        "",
+        "a PostgreSQL database in place of the engine: postgres://ROLE@HOST:PORT/DATABASE?schema=fineline, for one node or several; fixed once the house exists; empty = the data folder",
+    ),
+    key(
+        "store_password_file",
+        "",
+        "a file, or credential:NAME, with the password of the database role in its first line; it never stands in `store`",
+    ),
+    key(
+        "store_ca_file",
+        "",
+        "a PEM file with the certificate authority of the database server; empty = the public authorities",
+    ),
     key("listen", "127.0.0.1:4000", "where people, sites and servers reach us"),
     key("console_listen", "", "where staff reach the console; empty = 127.0.0.1 and the next port"),
     key("base_url", "", "how people reach us, as in their mail; needed when `listen` is not a loopback address"),
@@ -316,13 +331,30 @@ impl Settings {
     /// Which engine.
     ///
     /// # Errors
-    /// Another word.
+    /// Another word, or an address of a store that cannot be used.
     pub fn engine(&self) -> anyhow::Result<EngineKind> {
+        if let Some(address) = self.given("store") {
+            return self.store(address);
+        }
         match self.text("engine") {
             "fjall" => Ok(EngineKind::Fjall),
             "redb" => Ok(EngineKind::Redb),
             _ => Err(self.wrong("engine", "`fjall` or `redb`")),
         }
+    }
+
+    fn store(&self, address: &str) -> anyhow::Result<EngineKind> {
+        let read = |name: &str| -> anyhow::Result<Option<String>> {
+            let Some(text) = self.given(name) else { return Ok(None) };
+            let path = crate::root::path(text)
+                .ok_or_else(|| self.wrong(name, "a path, or credential: and a name without a slash"))?;
+            read_text(&path, FILE_BYTES_MAX).map(Some)
+        };
+        let (password, authority) = (read("store_password_file")?, read("store_ca_file")?);
+        let password = password.as_deref().and_then(|text| text.lines().next());
+        let server = vault::Server::new(address, password, authority.as_deref().map(str::as_bytes));
+        let origin = self.0.get("store").map_or_else(String::new, |setting| setting.origin.to_string());
+        server.map(EngineKind::Postgres).map_err(|error| Failure::usage(format!("{error} ({origin})")))
     }
 
     /// Where the public listener stands.

@@ -40,6 +40,8 @@ const CALL_LOOK: Duration = Duration::from_secs(1);
 const SWEEP_LOOK: Duration = Duration::from_secs(60);
 /// How long after a note that failed the next one is tried.
 const WITNESS_REST: Duration = Duration::from_secs(60);
+/// How often a node that does not do what recurs looks whether it is its turn.
+const LEAD_LOOK: Duration = Duration::from_secs(2);
 /// How often readiness is looked at.
 const READY_LOOK: Duration = Duration::from_millis(500);
 /// How often the disk is looked at.
@@ -182,7 +184,7 @@ impl Assembly {
         let ready = Arc::new(Readiness::default());
         ready.set(NotReady::Starting, true);
         let mut jobs = jobs(&vault.of(Urgency::Background), rng.clone(), clock, mailer, rotate_at, &ready)?;
-        jobs.push(telling(vault.clone(), Caller::new(reach)?, rng)?);
+        jobs.push(leading(vault.clone(), telling(vault.clone(), Caller::new(reach)?, rng)?));
         let (disk, there_is_room) = minding_disk(vault.clone(), ready.clone(), DISK_KEPT_PERCENT);
         let operator = operator_routes(vault.clone(), vault.issue_pass(console_at)?);
         // Here the operator's `audit pack` finds the log, wherever the public listener stands.
@@ -262,12 +264,14 @@ fn jobs(
     let clocks = watching(vault.clone(), clock.clone(), ready.clone(), vouched.clone());
     let sweeping = trusting(ready.clone(), vouched.clone(), sweeping(vault.clone(), clock.clone()));
     let rotating = trusting(ready.clone(), vouched, rotating(vault.clone(), clock, rotate_at));
-    let mut jobs = vec![clocks, understanding, deciding, sweeping, rotating, witnessing(vault.clone())];
+    let mut jobs = vec![understanding, deciding, sweeping, rotating];
     match mailer {
         Some(mailer) => jobs.push(delivering(vault.of(Urgency::Decision), mailer)?),
         None => tracing::warn!("no `relay` is set: messages wait in the outbox"),
     }
-    Ok(jobs)
+    // Each process has a clock of its own to mistrust.
+    let shared = jobs.into_iter().map(|job| leading(vault.clone(), job));
+    Ok(std::iter::once(clocks).chain(shared).chain([witnessing(vault.clone())]).collect())
 }
 
 /// What a step's error means: a vault that is closed while serving is the end, everything else is tried again.
@@ -283,6 +287,13 @@ where
             if closed { Ok(Did::Over) } else { Err(error) }
         }
     }
+}
+
+/// Where several nodes share a store, one of them does what recurs; the others look whether it is their turn.
+fn leading(vault: Vault, job: Job) -> Job {
+    let Job { name, mut step } = job;
+    let step = move || if vault.is_leading() { step() } else { Ok(Did::NothingFor(LEAD_LOOK)) };
+    Job { name, step: Box::new(step) }
 }
 
 fn understanding(vault: Vault) -> Job {

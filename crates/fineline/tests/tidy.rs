@@ -152,8 +152,20 @@ const OPENERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "an outgoing socket",
-        &["TcpStream::connect", "AsyncSmtpConnection", "SmtpTransport", "hyper_util::client", "connect_tokio1"],
-        &["crates/deliver/src/egress", "crates/fineline/src/loopback.rs", "crates/fineline/src/command/doctor.rs"],
+        &[
+            "TcpStream::connect",
+            "UnixStream::connect",
+            "AsyncSmtpConnection",
+            "SmtpTransport",
+            "hyper_util::client",
+            "connect_tokio1",
+        ],
+        &[
+            "crates/deliver/src/egress",
+            "crates/vault/src/engine/postgres/server.rs",
+            "crates/fineline/src/loopback.rs",
+            "crates/fineline/src/command/doctor.rs",
+        ],
     ),
     (
         "a file",
@@ -175,7 +187,7 @@ const OPENERS: &[(&str, &[&str], &[&str])] = &[
             "crates/deliver/src/dkim.rs",
         ],
     ),
-    ("an engine", &["fjall::", "redb::"], &["crates/vault/src/engine/"]),
+    ("an engine", &["fjall::", "redb::", "tokio_postgres::"], &["crates/vault/src/engine/"]),
 ];
 
 fn openers_out_of_place(path: &str, text: &str) -> Vec<String> {

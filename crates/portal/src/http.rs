@@ -133,7 +133,9 @@ impl IntoResponse for Sorry {
 impl From<PortalError> for Sorry {
     fn from(error: PortalError) -> Self {
         match &error {
-            PortalError::Vault(VaultError::Busy | VaultError::DiskFull | VaultError::Closed) => Self::Busy,
+            PortalError::Vault(
+                VaultError::Busy | VaultError::DiskFull | VaultError::Closed | VaultError::Away { .. },
+            ) => Self::Busy,
             _ => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the portal could not answer");
                 Self::Failed

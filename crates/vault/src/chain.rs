@@ -185,6 +185,27 @@ impl Chain {
         Ok(Self { number, hash: last.hash, root: tree.root(), tree, origin, keys })
     }
 
+    /// Goes to where another node brought the chain: its end as stored, which must have grown out of what was known of it.
+    pub(crate) fn follow(&mut self, snapshot: &dyn EngineSnapshot, known: (u64, Hash)) -> Result<(), VaultError> {
+        let Some(note) = checkpoint(snapshot)? else {
+            return if known.0 == 0 { Ok(()) } else { Err(damaged("the log is missing")) };
+        };
+        let size = Checkpoint::read(&note).ok_or_else(|| damaged("the checkpoint cannot be read"))?.size;
+        let tree = Tree::load(size, |at| node(snapshot, at))?;
+        let expected = Checkpoint { origin: self.origin.clone(), size, root: tree.root() };
+        if Checkpoint::verify(&note, self.keys.receipt.public()) != Some(expected) {
+            return Err(damaged("the log is not the one that was signed"));
+        }
+        let last = link(snapshot, size)?.ok_or_else(|| damaged("the newest batch is missing"))?;
+        let leaf = node(snapshot, Node { level: 0, index: size.saturating_sub(1) })?;
+        let is_ours = leaf == batch_leaf(size, &last.hash, &last.entries_root);
+        if !is_ours || !grew_out_of(known, (size, tree.root()), snapshot)? {
+            return Err(damaged(&format!("the log is not the one that was seen at batch {}", known.0)));
+        }
+        (self.number, self.hash, self.root, self.tree) = (size, last.hash, tree.root(), tree);
+        Ok(())
+    }
+
     /// Adds the rows of the next batch to its own ops; its number. If the batch is not committed, this chain must not be used again.
     pub(crate) fn next(&mut self, ops: &mut Vec<Op>, entries: &[LogLeaf]) -> Result<u64, VaultError> {
         let entries: Vec<Hash> = entries.iter().map(|entry| entry.0).collect();
@@ -325,7 +346,16 @@ impl Head {
 
     /// Refuses a chain that ends before what was seen, or whose log did not grow out of it.
     pub(crate) fn check(&self, now: (u64, Hash), snapshot: &dyn EngineSnapshot) -> Result<(), VaultError> {
-        let Some(seen) = self.read()? else { return Ok(()) };
+        Self::check_seen(self.seen()?, now, snapshot)
+    }
+
+    /// The same with what stood in the file earlier: other nodes may write on.
+    pub(crate) fn check_seen(
+        seen: Option<(u64, Hash)>,
+        now: (u64, Hash),
+        snapshot: &dyn EngineSnapshot,
+    ) -> Result<(), VaultError> {
+        let Some(seen) = seen else { return Ok(()) };
         if seen.0 > now.0 {
             let first = now.0 + 1;
             return Err(damaged(&format!("batches {first} to {} were acknowledged and are missing", seen.0)));
@@ -345,7 +375,8 @@ impl Head {
         self.file.write_all_at(&slot, at).map_err(|source| file_error("writing", &self.path, source))
     }
 
-    fn read(&self) -> Result<Option<(u64, Hash)>, VaultError> {
+    /// How far the chain was seen to reach.
+    pub(crate) fn seen(&self) -> Result<Option<(u64, Hash)>, VaultError> {
         let mut newest = None;
         for at in [0, SLOT_BYTES as u64] {
             let mut slot = [0; SLOT_BYTES];

@@ -159,6 +159,19 @@ pub enum VaultError {
         /// What is wrong, and where in the file.
         what: String,
     },
+    /// The setting `store`, or the server it names, is not fit to hold a house.
+    #[error("setting `store`: {what}")]
+    Store {
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// The database cannot be reached. What was asked may be asked again, and is done once.
+    #[error("the database cannot be reached; nothing was acknowledged, try again")]
+    Away {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The engine failed.
     #[error("the {engine} engine failed")]
     Engine {

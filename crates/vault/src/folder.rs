@@ -1,6 +1,8 @@
 //! Responsible for the data folder: its layout, its format version, its lock, and the check that the root key is the
 //! right one, made before anything is written.
 //!
+//! With PostgreSQL only the house file, the key ring and `head` lie here; several nodes then hold the folder at once.
+//!
 //! `house` (format, id, root check value, how a passphrase becomes the root key, what a program must know) · `lock` · `keys/ring` · `tombstones` ·
 //! `narrowings` · `urgent.log` · `sealed.key` · `sealed.log` · `head` · `store/` · `tables.seen` · `backed-up` (the last backup) · `ballast` and `pass`
 //! (while it is served)
@@ -14,7 +16,7 @@ use crate::narrowing::Narrowings;
 use crate::sealed::Sealed;
 use crate::tombstone::Tombstones;
 use crate::urgent::UrgentLog;
-use crate::{VaultError, upgrade};
+use crate::{EngineKind, VaultError, upgrade};
 use model::{HouseId, Rng};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,24 @@ const TITLE: &str = "fineline data folder";
 /// What an interrupted making of a house can have left behind.
 const LEFTOVERS: [&str; 7] =
     ["keys/ring", "tombstones", "narrowings", "urgent.log", "sealed.key", "sealed.log", "head"];
+/// What a data folder holds, and so who may hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// Everything: one process.
+    All,
+    /// The key ring beside a server that has the rest: every node.
+    KeysAlone,
+}
+
+impl Holds {
+    /// By the engine.
+    pub(crate) const fn of(engine: EngineKind) -> Self {
+        match engine {
+            EngineKind::Postgres(_) => Self::KeysAlone,
+            EngineKind::Fjall | EngineKind::Redb | EngineKind::Memory => Self::All,
+        }
+    }
+}
 
 /// A data folder that this process holds.
 pub(crate) struct Folder {
@@ -64,7 +84,12 @@ impl Drop for Lock {
 
 impl Folder {
     /// Makes a data folder with a new house, its key ring and its empty files. A root key file is made when absent.
-    pub(crate) fn create(path: &Path, source: &RootSource, rng: &dyn Rng) -> Result<(Self, Ring), VaultError> {
+    pub(crate) fn create(
+        path: &Path,
+        source: &RootSource,
+        rng: &dyn Rng,
+        holds: Holds,
+    ) -> Result<(Self, Ring), VaultError> {
         let house_file = path.join("house");
         // A store without its house file is a damaged house, not an empty folder: its key ring must not be replaced.
         if house_file.exists() || path.join("store").exists() {
@@ -72,7 +97,7 @@ impl Folder {
         }
         Disk::make_folder(path)?;
         Disk::make_folder(&path.join("keys"))?;
-        let lock = lock(path)?;
+        let lock = lock(path, holds)?;
         let (root, stretch) = source.make(rng)?;
         let house = HouseId::from_bytes(rng.bytes());
         let check = root.check_value(&house);
@@ -88,22 +113,24 @@ impl Folder {
         let file = HouseFile { house, check, stretch };
         let folder = Self { path: path.to_path_buf(), file, _lock: lock };
         let ring = around(Step::MakeRing, || Ring::create(Some(&folder.ring()), &root, &house, rng))?;
-        around(Step::MakeFiles, || {
-            Tombstones::create(&folder.tombstones())?;
-            Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
-            UrgentLog::create(&folder.urgent_log())?;
-            Sealed::open(&folder, &ring.house_keys()?).map(|_| ())
-        })?;
+        if holds == Holds::All {
+            around(Step::MakeFiles, || {
+                Tombstones::create(&folder.tombstones())?;
+                Narrowings::create(&folder.narrowings(), &ring.house_keys()?)?;
+                UrgentLog::create(&folder.urgent_log())?;
+                Sealed::open(&folder, &ring.house_keys()?).map(|_| ())
+            })?;
+        }
         // The house file is the last: a folder without it is not a house.
         around(Step::MakeHouse, || Disk::create(&house_file, folder.file.to_text().as_bytes()))?;
         Ok((folder, ring))
     }
 
     /// Opens a data folder: house, format, root key, lock, ring, in that order. Writes nothing.
-    pub(crate) fn open(path: &Path, source: &RootSource) -> Result<(Self, Ring), VaultError> {
+    pub(crate) fn open(path: &Path, source: &RootSource, holds: Holds) -> Result<(Self, Ring), VaultError> {
         let (file, root) = open_root(path, source)?;
         let house = file.house;
-        let folder = Self { path: path.to_path_buf(), file, _lock: lock(path)? };
+        let folder = Self { path: path.to_path_buf(), file, _lock: lock(path, holds)? };
         let ring = Ring::open(&folder.ring(), &root, &house)?;
         Ok((folder, ring))
     }
@@ -118,7 +145,7 @@ impl Folder {
         Disk::make_folder(path)?;
         Disk::create(&path.join(RESTORING), b"")?;
         Disk::make_folder(&path.join("keys"))?;
-        let folder = Self { path: path.to_path_buf(), file, _lock: lock(path)? };
+        let folder = Self { path: path.to_path_buf(), file, _lock: lock(path, Holds::All)? };
         around(Step::RestoreFolder, || {
             Disk::create(&folder.ring(), files.ring)?;
             Disk::create(&folder.tombstones(), files.tombstones)?;
@@ -183,7 +210,7 @@ impl Folder {
     /// Holds a folder whose root key is away: its `house` file and its lock.
     pub(crate) fn hold(path: &Path) -> Result<(HouseFile, Lock), VaultError> {
         let file = read_house_file(path)?;
-        Ok((file, lock(path)?))
+        Ok((file, lock(path, Holds::All)?))
     }
 
     /// How far the chain was seen to reach.
@@ -282,10 +309,14 @@ impl HouseFile {
     }
 }
 
-fn lock(path: &Path) -> Result<Lock, VaultError> {
+fn lock(path: &Path, holds: Holds) -> Result<Lock, VaultError> {
     let lock_path = path.join("lock");
     let file = Disk::open_or_create(&lock_path)?;
-    match file.try_lock() {
+    let locked = match holds {
+        Holds::All => file.try_lock(),
+        Holds::KeysAlone => file.try_lock_shared(),
+    };
+    match locked {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(VaultError::Locked { path: path.to_path_buf() }),
         Err(TryLockError::Error(source)) => Err(file_error("locking", &lock_path, source)),
@@ -317,36 +348,39 @@ mod tests {
     fn house() -> (tempfile::TempDir, PathBuf, RootSource) {
         let temp = tempfile::tempdir().unwrap();
         let (data, root) = (temp.path().join("data"), RootSource::File(temp.path().join("root")));
-        Folder::create(&data, &root, &Seeded::new(1)).unwrap();
+        Folder::create(&data, &root, &Seeded::new(1), Holds::All).unwrap();
         (temp, data, root)
     }
 
     #[test]
     fn a_house_is_made_once_and_opens_again() {
         let (_temp, data, root) = house();
-        let (folder, ring) = Folder::open(&data, &root).unwrap();
+        let (folder, ring) = Folder::open(&data, &root, Holds::All).unwrap();
         assert_eq!((ring.current(), folder.house()), (1, read_house(&data).unwrap().0));
         drop(folder);
-        assert!(matches!(Folder::create(&data, &root, &Seeded::new(2)), Err(VaultError::HouseExists { .. })));
+        assert!(matches!(
+            Folder::create(&data, &root, &Seeded::new(2), Holds::All),
+            Err(VaultError::HouseExists { .. })
+        ));
     }
 
     #[test]
     fn a_second_opening_is_refused_while_the_first_lives() {
         let (_temp, data, root) = house();
-        let first = Folder::open(&data, &root).unwrap();
-        assert!(matches!(Folder::open(&data, &root), Err(VaultError::Locked { .. })));
+        let first = Folder::open(&data, &root, Holds::All).unwrap();
+        assert!(matches!(Folder::open(&data, &root, Holds::All), Err(VaultError::Locked { .. })));
         drop(first);
-        Folder::open(&data, &root).unwrap();
+        Folder::open(&data, &root, Holds::All).unwrap();
     }
 
     #[test]
     fn a_child_that_is_being_started_does_not_hold_a_closed_folder() {
         let (_temp, data, root) = house();
-        let (first, _ring) = Folder::open(&data, &root).unwrap();
+        let (first, _ring) = Folder::open(&data, &root, Holds::All).unwrap();
         // What a child has between its beginning and its own program: a copy of every open file.
         let copy = first._lock.0.try_clone().unwrap();
         drop(first);
-        Folder::open(&data, &root).unwrap();
+        Folder::open(&data, &root, Holds::All).unwrap();
         drop(copy);
     }
 
@@ -356,30 +390,30 @@ mod tests {
         let other = temp.path().join("other");
         Root::create(&other, &Seeded::new(9)).unwrap();
         let before = contents(&data);
-        assert!(matches!(Folder::open(&data, &other.clone().into()), Err(VaultError::WrongRoot { .. })));
-        assert!(Folder::open(&data, &temp.path().join("missing").into()).is_err());
+        assert!(matches!(Folder::open(&data, &other.clone().into(), Holds::All), Err(VaultError::WrongRoot { .. })));
+        assert!(Folder::open(&data, &temp.path().join("missing").into(), Holds::All).is_err());
         assert_eq!(contents(&data), before);
-        Folder::open(&data, &root).unwrap();
+        Folder::open(&data, &root, Holds::All).unwrap();
     }
 
     #[test]
     fn no_house_and_another_version_are_named() {
         let (temp, data, root) = house();
-        assert!(matches!(Folder::open(temp.path(), &root), Err(VaultError::NoHouse { .. })));
+        assert!(matches!(Folder::open(temp.path(), &root, Holds::All), Err(VaultError::NoHouse { .. })));
         let text = String::from_utf8(Disk::read(&data.join("house")).unwrap().unwrap()).unwrap();
         Disk::replace(&data.join("house"), text.replace("format 1", "format 9").as_bytes()).unwrap();
-        assert!(matches!(Folder::open(&data, &root), Err(VaultError::Version { found: 9, known: 1, .. })));
+        assert!(matches!(Folder::open(&data, &root, Holds::All), Err(VaultError::Version { found: 9, known: 1, .. })));
         Disk::replace(&data.join("house"), b"something else").unwrap();
-        assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })));
+        assert!(matches!(Folder::open(&data, &root, Holds::All), Err(VaultError::NoHouse { .. })));
     }
 
     #[test]
     fn an_interrupted_making_can_be_made_again() {
         let (_temp, data, root) = house();
         std::fs::remove_file(data.join("house")).unwrap();
-        let (folder, _) = Folder::create(&data, &root, &Seeded::new(3)).unwrap();
+        let (folder, _) = Folder::create(&data, &root, &Seeded::new(3), Holds::All).unwrap();
         drop(folder);
-        Folder::open(&data, &root).unwrap();
+        Folder::open(&data, &root, Holds::All).unwrap();
     }
 
     #[test]
@@ -388,8 +422,11 @@ mod tests {
         Disk::make_folder(&data.join("store")).unwrap();
         std::fs::remove_file(data.join("house")).unwrap();
         let before = contents(&data);
-        assert!(matches!(Folder::create(&data, &root, &Seeded::new(3)), Err(VaultError::HouseExists { .. })));
-        assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })));
+        assert!(matches!(
+            Folder::create(&data, &root, &Seeded::new(3), Holds::All),
+            Err(VaultError::HouseExists { .. })
+        ));
+        assert!(matches!(Folder::open(&data, &root, Holds::All), Err(VaultError::NoHouse { .. })));
         assert_eq!(contents(&data), before);
     }
 
@@ -401,16 +438,25 @@ mod tests {
     fn d14_a_passphrase_opens_its_folder_and_another_one_writes_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let (data, right) = (temp.path().join("data"), words("correct horse battery"));
-        Folder::create(&data, &right, &Seeded::new(1)).unwrap();
+        Folder::create(&data, &right, &Seeded::new(1), Holds::All).unwrap();
         let before = contents(&data);
-        assert!(matches!(Folder::open(&data, &words("correct horse batter")), Err(VaultError::WrongPassphrase)));
+        assert!(matches!(
+            Folder::open(&data, &words("correct horse batter"), Holds::All),
+            Err(VaultError::WrongPassphrase)
+        ));
         let file = RootSource::File(temp.path().join("root"));
-        Folder::create(&temp.path().join("other"), &file, &Seeded::new(2)).unwrap();
-        assert!(matches!(Folder::open(&data, &file), Err(VaultError::RootSource { wants: "a passphrase", .. })));
+        Folder::create(&temp.path().join("other"), &file, &Seeded::new(2), Holds::All).unwrap();
+        assert!(matches!(
+            Folder::open(&data, &file, Holds::All),
+            Err(VaultError::RootSource { wants: "a passphrase", .. })
+        ));
         let other = temp.path().join("other");
-        assert!(matches!(Folder::open(&other, &right), Err(VaultError::RootSource { wants: "a key file", .. })));
+        assert!(matches!(
+            Folder::open(&other, &right, Holds::All),
+            Err(VaultError::RootSource { wants: "a key file", .. })
+        ));
         assert_eq!(contents(&data), before);
-        Folder::open(&data, &right).unwrap();
+        Folder::open(&data, &right, Holds::All).unwrap();
         for (path, (bytes, _)) in contents(&data) {
             assert!(!bytes.windows(13).any(|part| part == b"correct horse"), "{}", path.display());
         }
@@ -430,7 +476,7 @@ mod tests {
             twice,
         ] {
             Disk::replace(&data.join("house"), format!("{text}{line}\n").as_bytes()).unwrap();
-            assert!(matches!(Folder::open(&data, &root), Err(VaultError::NoHouse { .. })), "{line}");
+            assert!(matches!(Folder::open(&data, &root, Holds::All), Err(VaultError::NoHouse { .. })), "{line}");
         }
     }
 
@@ -440,11 +486,11 @@ mod tests {
         let text = String::from_utf8(Disk::read(&data.join("house")).unwrap().unwrap()).unwrap();
         Disk::replace(&data.join("house"), format!("{text}needs sealed-names\n").as_bytes()).unwrap();
         let before = contents(&data);
-        let error = Folder::open(&data, &root).err().unwrap();
+        let error = Folder::open(&data, &root, Holds::All).err().unwrap();
         assert!(matches!(&error, VaultError::Needs { what, .. } if what == "sealed-names"), "{error}");
         assert_eq!(contents(&data), before);
         Disk::replace(&data.join("house"), format!("{text}needs \n").as_bytes()).unwrap();
-        Folder::open(&data, &root).unwrap();
+        Folder::open(&data, &root, Holds::All).unwrap();
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod person;
 mod row;
 
 use crate::chain::Head;
-use crate::engine::{self, EngineSnapshot, Keyspace};
-use crate::folder::Folder;
+use crate::engine::{self, Engine, EngineSnapshot, Keyspace};
+use crate::folder::{Folder, Holds};
 use crate::format;
 use crate::house::{House, Parts};
 use crate::key::{DaySecrets, HouseKeys};
@@ -85,7 +85,8 @@ pub struct Checked {
 /// What stands before any check: no house here, another version, another root key, a folder that is being served.
 pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told)) -> Result<Checked, VaultError> {
     let mut teller = Teller { checked: Checked::default(), tell };
-    let (folder, ring) = match Folder::open(&options.data, &options.root) {
+    let holds = Holds::of(options.engine);
+    let (folder, ring) = match Folder::open(&options.data, &options.root, holds) {
         Ok(opened) => opened,
         Err(VaultError::Damaged { keyspace, what }) => {
             teller.found(keyspace, "the file", what);
@@ -94,7 +95,7 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
         Err(error) => return Err(error),
     };
     let keys = Arc::new(ring.house_keys()?);
-    if options.engine != EngineKind::Memory && !folder.store().exists() {
+    if matches!(options.engine, EngineKind::Fjall | EngineKind::Redb) && !folder.store().exists() {
         teller.found("store", "the folder", "is missing");
         return Ok(teller.checked);
     }
@@ -106,13 +107,21 @@ pub fn fsck(options: &Options, household: Household, tell: &mut dyn FnMut(Told))
         }
     };
     let store = engine.snapshot();
-    let tombstones = tombstones(&mut teller, &folder, &keys, &*store);
-    let narrowings = Narrowings::open(&folder.narrowings(), &keys, &*store).unwrap_or_else(|error| {
+    if let Some(nodes) = engine.nodes() {
+        nodes.check_house(*folder.house().as_bytes())?;
+    }
+    let tombstones = tombstones(&mut teller, &folder, engine.as_ref(), &keys, &*store);
+    let narrowings = match engine.nodes() {
+        Some(nodes) => nodes.narrowings().and_then(|rows| Narrowings::from_store(&keys, &rows, &*store)),
+        None => Narrowings::open(&folder.narrowings(), &keys, &*store),
+    };
+    let narrowings = narrowings.unwrap_or_else(|error| {
         teller.found("narrowings", "the file", told(&error));
         Narrowings::in_memory(&keys)
     });
-    let log = urgent_log(&mut teller, &folder);
-    if folder.sealed_log().exists()
+    let log = if engine.nodes().is_some() { None } else { urgent_log(&mut teller, &folder) };
+    if engine.nodes().is_none()
+        && folder.sealed_log().exists()
         && let Err(error) = UrgentLog::open(&folder.sealed_log())
     {
         teller.found("sealed.log", "the file", told(&error));
@@ -244,8 +253,16 @@ impl Check<'_> {
     /// What was acknowledged and is not yet in the store.
     fn wishes(&mut self) {
         let log = self.house.urgent();
-        let entries = log.log.as_ref().map(|log| log.replay().to_vec()).unwrap_or_default();
+        let mut entries = log.log.as_ref().map(|log| log.replay().to_vec()).unwrap_or_default();
         drop(log);
+        if let Some(nodes) = self.house.engine.nodes() {
+            match nodes.news(u64::MAX) {
+                Ok(news) => entries.extend(
+                    news.urgent.into_iter().map(|(seq, person, sealed)| (seq, [person.as_slice(), &sealed].concat())),
+                ),
+                Err(error) => self.teller.found("urgent.log", "the table", told(&error)),
+            }
+        }
         for (seq, bytes) in entries {
             let opened = bytes.split_first_chunk::<16>().ok_or(VaultError::Seal).and_then(|(person, sealed)| {
                 let person = ProfileId::from_bytes(*person);
@@ -264,13 +281,22 @@ impl Check<'_> {
 /// Rows between two words about progress.
 const PROGRESS_ROWS: u64 = 10_000;
 
-fn tombstones(teller: &mut Teller<'_>, folder: &Folder, keys: &HouseKeys, store: &dyn EngineSnapshot) -> Tombstones {
-    let opened = Tombstones::open(&folder.tombstones(), keys);
+fn tombstones(
+    teller: &mut Teller<'_>,
+    folder: &Folder,
+    engine: &dyn Engine,
+    keys: &HouseKeys,
+    store: &dyn EngineSnapshot,
+) -> Tombstones {
+    let opened = match engine.nodes() {
+        Some(nodes) => nodes.news(0).and_then(|news| Tombstones::from_store(keys, &news.tombstones)),
+        None => Tombstones::open(&folder.tombstones(), keys),
+    };
     let tombstones = opened.unwrap_or_else(|error| {
         teller.found("tombstones", "the file", told(&error));
         Tombstones::in_memory(keys)
     });
-    if tombstones.is_a_file() && tombstones.check(store).is_err() {
+    if (tombstones.is_a_file() || engine.nodes().is_some()) && tombstones.check(store).is_err() {
         teller.found("tombstones", "the file", "is not, or does not reach, what the store noted of it");
     }
     tombstones

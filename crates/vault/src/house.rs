@@ -4,6 +4,7 @@
 //! Lock order: `urgent` → `leaving`, `urgent` → `published` → `touched`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
 //! `urgent` over its sync, so that acknowledgements go out in the order of the log.
 
+mod nodes;
 mod row;
 
 use crate::alarm::Habit;
@@ -11,8 +12,9 @@ use crate::chain::Head;
 use crate::commit::erase::Leaving;
 use crate::commit::times::{Stage, Times};
 use crate::commit::{self, Values};
+use crate::disk::Disk;
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
-use crate::failpoint::Failpoints;
+use crate::failpoint::{Failpoints, Step, around};
 use crate::folder::{Folder, HouseFile};
 use crate::format::{
     self, AlarmForm, Bytes16, ClassForm, CoreForm, DecisionForm, ReviewForm, RotationForm, SourceKeyForm,
@@ -75,7 +77,7 @@ pub(crate) struct House {
     sources: RwLock<HashMap<[u8; 32], SourceKeyForm>>,
     /// Who was touched last, in order, for whoever follows.
     touched: Mutex<BTreeMap<u64, ProfileId>>,
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
     head: Option<Head>,
     watch: Option<Watch>,
     /// Where the rotation of keys stands, as the store has it. Changed by the committer alone.
@@ -110,12 +112,15 @@ pub(crate) struct Urgent {
 pub(crate) struct Ticket {
     order: Arc<Mutex<Order>>,
     place: u64,
+    /// The newest wish and the newest batch of all nodes when the yes was given.
+    elsewhere: (u64, u64),
 }
 
 impl Ticket {
     /// Whether this person took the purpose back after the yes was given.
     pub(crate) fn is_overtaken(&self, person: ProfileId, purpose: &PurposeName) -> bool {
-        lock(&self.order).is_overtaken(self.place, person, purpose)
+        let order = lock(&self.order);
+        order.is_overtaken(self.place, person, purpose) || order.is_overtaken_elsewhere(self.elsewhere, person, purpose)
     }
 }
 
@@ -153,6 +158,7 @@ pub(crate) struct Parts {
 
 impl House {
     pub(crate) fn new(parts: Parts) -> Self {
+        let is_shared = parts.engine.nodes().is_some();
         let terms = Terms::of(&parts.household.promise, parts.household.projection.columns());
         let nonces = Nonces::new(Arc::clone(&parts.household.rng));
         Self {
@@ -173,12 +179,13 @@ impl House {
             reviews: RwLock::default(),
             sources: RwLock::default(),
             touched: Mutex::default(),
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
             head: parts.head,
             watch: parts.watch,
             rotation: Mutex::default(),
             failpoints: Failpoints::default(),
-            room: Room::new(parts.folder.as_ref().map(Folder::path)),
+            // The disk that a shared store fills up is its server's.
+            room: Room::new(parts.folder.as_ref().map(Folder::path).filter(|_| !is_shared)),
             folder: parts.folder,
             times: Times::default(),
             waits: Waits::default(),
@@ -219,9 +226,21 @@ impl House {
         self.folder.as_ref().map_or(Ok(()), Folder::finish)
     }
 
+    /// A copy of what a restore needs beside the streams, of a house whose tables have it; nothing here reads it again.
+    pub(crate) fn copy_beside(&self, tombstones: &[u8], narrowings: &[u8]) -> Result<(), VaultError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        Disk::replace(&folder.tombstones(), tombstones)?;
+        Disk::replace(&folder.narrowings(), narrowings)
+    }
+
     /// The data folder; `None` in memory.
     pub(crate) fn data(&self) -> Option<&Path> {
         self.folder.as_ref().map(Folder::path)
+    }
+
+    /// For whoever waits for an answer among nodes: whether it can come no more, or has to be asked for again.
+    pub(crate) fn closed_flag(&self) -> Option<Arc<AtomicBool>> {
+        self.engine.nodes().map(|_| Arc::clone(&self.closed))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -313,18 +332,24 @@ impl House {
             return Err(VaultError::Closed);
         }
         let mut urgent = self.urgent();
-        let seq = match &mut urgent.log {
-            Some(log) => {
-                let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
-                let sealed = self.seal(&self.keys.urgent, &place, &format::encode(&wish))?;
-                let entry = [person.as_bytes().as_slice(), &sealed].concat();
-                let began = self.ticks();
+        let place = Place { house: &self.id, profile: &person, class: CORE, kind: RecordKind::Urgent, id: &[] };
+        let sealed = || self.seal(&self.keys.urgent, &place, &format::encode(&wish));
+        let began = self.ticks();
+        let seq = match (&mut urgent.log, self.engine.nodes()) {
+            (_, Some(nodes)) => {
+                let sealed = sealed()?;
+                let seq = around(Step::UrgentAppend, || nodes.add_urgent(*person.as_bytes(), sealed))?;
+                self.times.urgent.add(self.ticks().saturating_sub(began));
+                seq
+            }
+            (Some(log), None) => {
+                let entry = [person.as_bytes().as_slice(), &sealed()?].concat();
                 let appended = self.room.with_reserve(|| log.append(&entry));
                 let seq = appended.inspect_err(|error| self.close_after(error))?;
                 self.times.urgent.add(self.ticks().saturating_sub(began));
                 seq
             }
-            None => urgent.next,
+            (None, None) => urgent.next,
         };
         urgent.next = seq.saturating_add(1);
         self.hold(&mut urgent, Waiting { seq, person, wish: Arc::new(wish) });
@@ -332,9 +357,16 @@ impl House {
     }
 
     /// A place for a yes, taken before it is queued.
-    pub(crate) fn ticket(&self) -> Ticket {
+    pub(crate) fn ticket(&self) -> Result<Ticket, VaultError> {
+        let elsewhere = match self.engine.nodes() {
+            Some(nodes) => {
+                let news = nodes.news(u64::MAX)?;
+                (news.urgent.iter().map(|(number, ..)| *number).max().unwrap_or(0).max(self.urgent().next), news.number)
+            }
+            None => (0, 0),
+        };
         let place = lock(&self.order).place();
-        Ticket { order: Arc::clone(&self.order), place }
+        Ok(Ticket { order: Arc::clone(&self.order), place, elsewhere })
     }
 
     /// Notes an answer that narrows, before it is acknowledged; whether a yes waits that it may have to overtake.
@@ -363,6 +395,10 @@ impl House {
 
     /// Puts back in force what the log still held when the house was opened.
     pub(crate) fn replay(&self) -> Result<(), VaultError> {
+        if let Some(nodes) = self.engine.nodes() {
+            let generation = self.generation();
+            return self.learn(nodes, Arc::clone(&generation.store), generation.batch, Vec::new());
+        }
         let mut urgent = self.urgent();
         let entries = urgent.log.as_ref().map(|log| log.replay().to_vec()).unwrap_or_default();
         let (store, mut written) = (Arc::clone(&self.generation().store), Vec::new());
@@ -401,6 +437,33 @@ impl House {
         match &mut urgent.log {
             Some(log) => log.drained(written),
             None => Ok(()),
+        }
+    }
+
+    /// A tombstone, on the disk or in the shared store before this returns: since when, and how.
+    pub(crate) fn bury(
+        &self,
+        urgent: &mut Urgent,
+        person: &ProfileId,
+        at: At,
+        how: crate::record::Erasure,
+    ) -> Result<(At, crate::record::Erasure), VaultError> {
+        match self.engine.nodes() {
+            Some(nodes) => self.add_shared_tombstone(nodes, urgent, person, at, how),
+            None => {
+                let added = self.room.with_reserve(|| urgent.tombstones.add(person, at, how));
+                added.inspect_err(|error| self.close_after(error))
+            }
+        }
+    }
+
+    /// That an erasure within a day was taken back, on the disk or in the shared store before this returns; false when none
+    /// stands.
+    pub(crate) fn exhume(&self, person: &ProfileId, at: At) -> Result<bool, VaultError> {
+        let mut urgent = self.urgent();
+        match self.engine.nodes() {
+            Some(nodes) => self.add_shared_undo(nodes, &mut urgent, person, at),
+            None => urgent.tombstones.take_back(person, at).inspect_err(|error| self.close_after(error)),
         }
     }
 
@@ -531,6 +594,10 @@ impl House {
         self.days.read().unwrap_or_else(PoisonError::into_inner).has_before(class, day)
     }
 
+    pub(crate) fn set_days(&self, days: DaySecrets) {
+        *self.days.write().unwrap_or_else(PoisonError::into_inner) = days;
+    }
+
     pub(crate) fn note_head(&self, chain: &crate::chain::Chain) -> Result<(), VaultError> {
         self.head.as_ref().map_or(Ok(()), |head| head.note(chain))
     }
@@ -599,6 +666,12 @@ impl House {
             sources.remove::<[u8; 32]>(&old.token);
         }
         sources.insert(*new.token, new);
+    }
+
+    /// All of them at once, so that nobody is turned away meanwhile.
+    pub(crate) fn replace_source_keys(&self, keys: Vec<SourceKeyForm>) {
+        let keys = keys.into_iter().map(|form| (*form.token, form)).collect();
+        *self.sources.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     pub(crate) fn source_of_token(&self, token: &[u8; 32]) -> Option<SourceName> {

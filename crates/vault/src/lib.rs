@@ -48,6 +48,8 @@ mod key;
 mod lift;
 mod log;
 #[cfg(test)]
+pub(crate) use engine::postgres::tests::local;
+#[cfg(test)]
 mod models;
 mod narrow;
 mod narrowing;
@@ -95,6 +97,7 @@ pub use commit::hold::HOLD_DAYS_MAX;
 pub use commit::queue::Urgency;
 pub use commit::remind::REMINDER_TITLE;
 pub use commit::times::Stage;
+pub use engine::postgres::{Fitness, Server};
 pub use erasure::{CALLS_WITHIN_DAYS, RELAY_RECORD};
 pub use error::VaultError;
 pub use key::{PASSPHRASE_CHARS_MIN, Passphrase, RootSource, is_for_owner_alone};
@@ -126,6 +129,7 @@ use open::send;
 use promise::{Promise, Refusal};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use sync::thread::{self, JoinHandle};
 use sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -145,6 +149,8 @@ pub enum EngineKind {
     Redb,
     /// Nothing on disk: for tests and simulations.
     Memory,
+    /// A PostgreSQL server, for one node or several. The data folder then holds the house file and the key ring.
+    Postgres(&'static Server),
 }
 
 /// Where and with what to open.
@@ -196,14 +202,28 @@ impl Drop for Inner {
 
 /// The answer to a command, ready once the batch that holds it has been synced. Await it, or [`Pending::wait`].
 #[derive(Debug)]
-pub struct Pending<T>(tokio::sync::oneshot::Receiver<Result<T, VaultError>>);
+pub struct Pending<T> {
+    answer: oneshot::Receiver<Result<T, VaultError>>,
+    /// Among nodes a batch may fail and the house go on: whether it is closed.
+    closed: Option<Arc<AtomicBool>>,
+}
 
 impl<T> Pending<T> {
     /// An answer that is there already.
     fn ready(answer: T) -> Self {
-        let (reply, receiver) = oneshot::channel();
+        let (reply, answered) = oneshot::channel();
         let _ = reply.send(Ok(answer));
-        Self(receiver)
+        Self { answer: answered, closed: None }
+    }
+
+    /// Why no answer came.
+    fn unanswered(&self) -> VaultError {
+        match &self.closed {
+            Some(closed) if !closed.load(Ordering::SeqCst) => {
+                VaultError::Away { source: "the batch could not be written".into() }
+            }
+            _ => VaultError::Closed,
+        }
     }
 
     /// Blocks until the answer is there. Not for async code.
@@ -224,10 +244,10 @@ impl<T> Pending<T> {
 
     /// The answer, or the error of [`Pending::wait`], when it is there already. Given out once.
     pub fn try_now(&mut self) -> Option<Result<T, VaultError>> {
-        match self.0.try_recv() {
+        match self.answer.try_recv() {
             Ok(answer) => Some(answer),
             Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(VaultError::Closed)),
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(self.unanswered())),
         }
     }
 }
@@ -244,7 +264,8 @@ impl std::task::Wake for Parked {
 impl<T> Future for Pending<T> {
     type Output = Result<T, VaultError>;
     fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(VaultError::Closed)))
+        let answer = std::pin::Pin::new(&mut self.answer).poll(context);
+        answer.map(|answer| answer.unwrap_or_else(|_| Err(self.unanswered())))
     }
 }
 
@@ -382,7 +403,7 @@ impl Vault {
         let known = if narrow::is_urgent(&change) { house.known(&change.subject)? } else { None };
         // Somebody unknown may still be on the way in: then the committer answers, in order.
         let Some(person) = known else {
-            let ticket = change.status.is_given().then(|| house.ticket());
+            let ticket = change.status.is_given().then(|| house.ticket()).transpose()?;
             return send(self, |reply| Command::Consent(Box::new(change), ticket, reply));
         };
         let answer = house.narrow(person, &change)?;
@@ -456,11 +477,15 @@ impl Vault {
         send(self, |reply| Command::Begin(message, reply))
     }
 
-    /// The second look, right before DATA or the answer: in-memory sequence under the lock that urgent commands take. No I/O.
+    /// The second look, right before DATA or the answer: in-memory sequence under the lock that urgent commands take, without
+    /// I/O. Among nodes the shared store is asked, which waits for it; where it cannot be asked, nothing has been allowed.
     ///
     /// # Errors
     /// The refusal when the person's wishes moved.
     pub fn look(&self, person: ProfileId, consent_seq: u64) -> Result<(), Refusal> {
+        if let Some(nodes) = self.inner.house.engine.nodes() {
+            return self.inner.house.look_among_nodes(nodes, person, consent_seq);
+        }
         wish::look(self.inner.house.consent_seq(&person), consent_seq).map_err(Refusal::because)
     }
 
@@ -491,6 +516,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Busy`].
     pub fn reduce(&self, person: ProfileId, reduction: Reduction) -> Result<Pending<ConsentAnswer>, VaultError> {
+        self.meet(&person)?;
         let answer = self.inner.house.reduce(person, reduction)?;
         self.wake();
         Ok(Pending::ready(answer))
@@ -749,6 +775,31 @@ impl Vault {
     #[must_use]
     pub fn source_of_key(&self, key: &str) -> Option<SourceName> {
         self.inner.house.source_of_token(&self.inner.house.blind(commit::SOURCE_KEY, key))
+    }
+
+    /// Whether this process does the house's recurring work (runs, sending, sweeping). Among nodes it is one at a time, and
+    /// another one takes over when it is gone.
+    #[must_use]
+    pub fn is_leading(&self) -> bool {
+        self.inner.house.engine.nodes().is_none_or(|nodes| nodes.lease("pump"))
+    }
+
+    /// What the database server is; `None` with an embedded engine.
+    #[must_use]
+    pub fn server(&self) -> Option<Fitness> {
+        self.inner.house.engine.nodes().map(|nodes| nodes.fitness().clone())
+    }
+
+    /// Somebody whom another node may have taken in a moment ago is known here afterwards.
+    fn meet(&self, person: &ProfileId) -> Result<(), VaultError> {
+        let house = &self.inner.house;
+        if house.engine.nodes().is_some()
+            && house.generation().state.person(person).is_none()
+            && !house.is_erased(person)
+        {
+            send(self, Command::Turn)?.wait()?;
+        }
+        Ok(())
     }
 
     /// Tells the committer that something urgent waits; when its queue is full it will find it anyway.

@@ -59,6 +59,10 @@ impl House {
     fn same_answer(&self, person: &ProfileId, change: &ConsentChange) -> Result<Option<LedgerForm>, VaultError> {
         let generation = self.generation();
         let known = generation.state.person(person);
+        if self.engine.nodes().is_some() {
+            // Another node may have heard something else since: it is said again.
+            return Ok(None);
+        }
         let is_same = known.is_some_and(|known| {
             let relation = known.wishes.standing.relations.get(&change.purpose);
             let same = |relation: &promise::Relation| {
@@ -164,8 +168,7 @@ impl House {
             // Each goes with its own tombstone: an error between two of them leaves nobody half gone.
             let mut go = |person: ProfileId| {
                 let began = self.ticks();
-                let added = self.room.with_reserve(|| urgent.tombstones.add(&person, now, how));
-                let (at, how) = added.inspect_err(|error| self.close_after(error))?;
+                let (at, how) = self.bury(&mut urgent, &person, now, how)?;
                 self.times.urgent.add(self.ticks().saturating_sub(began));
                 let leaving = Leaving::new(person, how, at, urgent.tombstones.request(&person, at));
                 self.leave(&[leaving]);
@@ -191,17 +194,21 @@ impl House {
 
     /// Browsers tied to this person alone: they go too. Also when the person is gone for a day already, and now for good.
     fn devices_of(&self, person: &ProfileId) -> Result<Vec<ProfileId>, VaultError> {
-        let generation = self.generation();
-        let Some(open) = Open::load(self, &*generation.store, person)? else {
-            let waiting = self.waiting_person(&*generation.store, person)?;
+        // Among nodes, what this one knows may be a moment old.
+        let store = match self.engine.nodes() {
+            Some(_) => self.engine.snapshot(),
+            None => std::sync::Arc::clone(&self.generation().store),
+        };
+        let Some(open) = Open::load(self, &*store, person)? else {
+            let waiting = self.waiting_person(&*store, person)?;
             return Ok(waiting.map(|waiting| self.left_with(&waiting)).unwrap_or_default());
         };
         let mut devices = Vec::new();
         for join in &open.core.joins {
             let other = ProfileId::from_bytes(*join.other);
-            let is_device = generation.state.person(&other).is_some_and(|known| known.kind == ProfileKind::Device);
-            let Some(device) = Open::load(self, &*generation.store, &other)?.filter(|_| is_device) else { continue };
-            if device.core.joins.iter().all(|back| *back.other == *person.as_bytes()) {
+            let Some(device) = Open::load(self, &*store, &other)?.filter(|_| !self.is_erased(&other)) else { continue };
+            let is_device = crate::format::kind_of(device.core.kind)? == ProfileKind::Device;
+            if is_device && device.core.joins.iter().all(|back| *back.other == *person.as_bytes()) {
                 devices.push(other);
             }
         }

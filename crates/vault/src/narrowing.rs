@@ -157,6 +157,26 @@ pub(crate) fn whole(bytes: &[u8]) -> Result<(&[u8], u64), VaultError> {
     Ok((whole, base.epoch.saturating_add(n_entries as u64)))
 }
 
+/// The rows of a shared store as a file.
+pub(crate) fn to_file(rows: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    rows.iter().flat_map(|(_, row)| row.iter().copied()).collect()
+}
+
+/// A file as the rows of a shared store.
+pub(crate) fn to_rows(file: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, VaultError> {
+    let (_, last) = whole(file)?;
+    let (head, rest) = file.split_at_checked(HEAD_BYTES).ok_or_else(|| damaged("it has no head"))?;
+    let n_entries = rest.chunks_exact(ENTRY_BYTES).len() as u64;
+    let first = last.saturating_sub(n_entries).saturating_add(1);
+    let entries = (first..).zip(rest.chunks_exact(ENTRY_BYTES)).map(|(number, entry)| (number, entry.to_vec()));
+    Ok(std::iter::once((0, head.to_vec())).chain(entries).collect())
+}
+
+/// An empty list's head.
+pub(crate) fn first_head(keys: &HouseKeys) -> Vec<u8> {
+    head(keys.narrowing(), Reach::NOTHING)
+}
+
 /// How far the store says that the file reaches.
 pub(crate) fn noted(snapshot: &dyn EngineSnapshot) -> Result<Reach, VaultError> {
     match snapshot.get(Keyspace::House, House::NARROWINGS)? {
@@ -217,6 +237,47 @@ impl Narrowings {
         })
     }
 
+    /// Those of a shared store, by number; number 0 is the head. Refuses what [`Narrowings::open`] refuses.
+    pub(crate) fn from_store(
+        keys: &HouseKeys,
+        rows: &[(u64, Vec<u8>)],
+        snapshot: &dyn EngineSnapshot,
+    ) -> Result<Self, VaultError> {
+        let taken = Taken::from_bytes(&to_file(rows), keys)?;
+        if !taken.reaches(noted(snapshot)?) {
+            return Err(damaged("it does not reach what the store noted of it"));
+        }
+        let (reach, oldest) = (taken.reach(), taken.entries.first().map(|(entry, _)| entry.at));
+        Ok(Self { file: None, key: taken.key, n_bytes: 0, reach, oldest })
+    }
+
+    /// Other nodes added entries: how far they reach now.
+    pub(crate) fn follow(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
+    /// What was prepared last stands in the shared store.
+    pub(crate) fn advance(&mut self, prepared: &Prepared) {
+        self.reach = prepared.reach;
+        self.oldest.get_or_insert(prepared.first_at);
+    }
+
+    /// Lets the oldest entries of a shared store go: the new head, the number of the last that goes, and how many go.
+    pub(crate) fn prune_shared(
+        &mut self,
+        keys: &HouseKeys,
+        rows: &[(u64, Vec<u8>)],
+        now: At,
+    ) -> Result<Option<(Vec<u8>, u64, u64)>, VaultError> {
+        let first_kept = now.plus_days(-NARROWING_DAYS);
+        let taken = Taken::from_bytes(&to_file(rows), keys)?;
+        let n_gone = taken.entries.iter().take_while(|(entry, _)| entry.at < first_kept).count();
+        self.oldest = taken.entries.get(n_gone).map(|(entry, _)| entry.at);
+        let Some((_, mac)) = n_gone.checked_sub(1).and_then(|last| taken.entries.get(last)) else { return Ok(None) };
+        let base = Reach { epoch: taken.base.epoch.saturating_add(n_gone as u64), mac: *mac };
+        Ok(Some((head(&self.key, base), base.epoch, n_gone as u64)))
+    }
+
     /// An entry about a person.
     pub(crate) fn entry(&self, profile: &ProfileId, what: What<'_>, at: At) -> Narrowing {
         Narrowing { token: token(&self.key, profile, what), at, value: what.value() }
@@ -270,6 +331,15 @@ impl Narrowings {
         self.oldest = kept.first().map(|(entry, _)| entry.at);
         self.file = Some((path.clone(), Disk::open_to_append(&path)?));
         Ok(n_gone as u64)
+    }
+}
+
+impl Prepared {
+    /// The entries, numbered.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
+        let n_entries = self.bytes.chunks_exact(ENTRY_BYTES).len() as u64;
+        let first = self.reach.epoch.saturating_sub(n_entries).saturating_add(1);
+        (first..).zip(self.bytes.chunks_exact(ENTRY_BYTES)).map(|(number, entry)| (number, entry.to_vec()))
     }
 }
 

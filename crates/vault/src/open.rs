@@ -6,14 +6,14 @@ use crate::chain::{Chain, Head};
 use crate::commit::erase::Leaving;
 use crate::commit::queue::{NotTaken, queue};
 use crate::commit::undo::cut_short;
-use crate::commit::{Command, Committer, Rotations, Values, in_memory, load_rotation};
+use crate::commit::{Command, Committer, Rotations, Turns, Values, in_memory, load_rotation, warm_people};
 use crate::engine::{Engine, EngineSnapshot, Keyspace};
-use crate::folder::Folder;
+use crate::folder::{Folder, Holds};
 use crate::format::{self, ReviewForm, SourceKeyForm};
 use crate::house::{House, Parts};
 use crate::key::{DaySecrets, Ring};
 use crate::log::sha256;
-use crate::narrowing::Narrowings;
+use crate::narrowing::{self, Narrowings};
 use crate::person::Open;
 use crate::record::{Review, StaffAct};
 use crate::seal::RecordKind;
@@ -34,12 +34,40 @@ use std::sync::Arc;
 /// Profiles whose buckets are folded anew per batch, when the traits have changed.
 const REFOLD_PER_BATCH: usize = 200;
 
+/// People whose records are fetched ahead at start.
+const PEOPLE_AHEAD: usize = 2_000;
+
 /// The staff name under which a house in memory reviews everything.
 const TEST_STAFF: &str = "Test";
 
 impl Vault {
     pub(crate) fn make(options: &Options, household: &Household) -> Result<HouseId, VaultError> {
-        let (folder, _) = Folder::create(&options.data, &options.root, household.rng.as_ref())?;
+        if !matches!(options.engine, EngineKind::Postgres(_)) {
+            let (folder, _) = Folder::create(&options.data, &options.root, household.rng.as_ref(), Holds::All)?;
+            return Ok(folder.house());
+        }
+        // The server first: what is wrong with it is said before a folder is made.
+        let engine = engine::open(options.engine, &options.data)?;
+        let Some(nodes) = engine.nodes() else { return Err(VaultError::Closed) };
+        if nodes.is_taken()? {
+            let what = "it holds the rows of a house already: name another schema".to_owned();
+            return Err(VaultError::Store { what });
+        }
+        let holds = Holds::KeysAlone;
+        let (folder, ring) = match Folder::create(&options.data, &options.root, household.rng.as_ref(), holds) {
+            // Cut short the first time, after its folder was made and before anything was in the schema.
+            Err(VaultError::HouseExists { path }) => {
+                let opened = Folder::open(&options.data, &options.root, holds)?;
+                if opened.0.head().exists() || opened.0.tombstones().exists() || opened.0.store().exists() {
+                    return Err(VaultError::HouseExists { path });
+                }
+                opened
+            }
+            made => made?,
+        };
+        let head = narrowing::first_head(&ring.house_keys()?);
+        nodes.settle_in(*folder.house().as_bytes())?;
+        nodes.move_in(Vec::new(), vec![(0, head)])?;
         Ok(folder.house())
     }
 
@@ -47,7 +75,18 @@ impl Vault {
         if options.engine == EngineKind::Memory {
             return Self::open_memory(household, options.queue_max);
         }
-        let (folder, ring) = Folder::open(&options.data, &options.root)?;
+        match Self::open_once(options, household.clone()) {
+            // The witness may have been told by another node after this one read the store.
+            Err(VaultError::Behind { .. }) if Holds::of(options.engine) == Holds::KeysAlone => {
+                Self::open_once(options, household)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_once(options: &Options, household: Household) -> Result<Self, VaultError> {
+        let holds = Holds::of(options.engine);
+        let (folder, ring) = Folder::open(&options.data, &options.root, holds)?;
         let engine = engine::open(options.engine, &folder.store())?;
         let (mut parts, chain) = parts(folder, ring, engine, household)?;
         let end = (chain.number(), chain.root());
@@ -116,15 +155,25 @@ impl Vault {
         no_core_dumps();
         let house = Arc::new(House::new(parts));
         let tally = HouseTally::open(&house, &*house.generation().store, chain.number())?;
-        let news = load_house(&house)?;
-        load_rotation(&house, chain.number() > 0)?;
+        let store = Arc::clone(&house.generation().store);
+        let news = load_house(&house, &*store)?;
+        load_rotation(&house, &*store, chain.number() > 0)?;
+        drop(store);
         let (wheel, dates, rotations) = (Wheel::default(), Wheel::default(), Rotations::unfinished(&house));
+        let (turning, turns) = (None, Turns::default());
         let mut committer =
-            Committer { house: Arc::clone(&house), wheel, dates, chain, tally, rotations, turning: None };
-        committer.finish_undos(&cut_short())?;
+            Committer { house: Arc::clone(&house), wheel, dates, chain, tally, rotations, turning, turns };
+        let is_alone = house.engine.nodes().is_none();
+        if is_alone {
+            committer.finish_undos(&cut_short())?;
+        }
         load_people(&house, &mut committer.wheel, &mut committer.dates)?;
         house.replay()?;
         committer.settle()?;
+        if !is_alone {
+            // Not before the wishes of the table are known.
+            committer.finish_undone()?;
+        }
         if let Some(bytes) = news {
             committer.write(|batch| batch.put_house_record(terms::RECORD, Some(&bytes)))?;
         }
@@ -146,15 +195,31 @@ pub(crate) fn parts(
     household: Household,
 ) -> Result<(Parts, Chain), VaultError> {
     let keys = Arc::new(ring.house_keys()?);
+    if let Some(nodes) = engine.nodes() {
+        nodes.check_house(*folder.house().as_bytes())?;
+    }
+    let head = Head::open(&folder.head())?;
+    let seen = head.seen()?;
+    // After the file was read: another node may go on meanwhile, and the store is never behind.
     let store = engine.snapshot();
     let chain = Chain::open(&*store, Arc::clone(&keys), &folder.house())?;
-    let head = Head::open(&folder.head())?;
-    head.check((chain.number(), chain.root()), &*store)?;
-    let tombstones = Tombstones::open(&folder.tombstones(), &keys)?;
+    Head::check_seen(seen, (chain.number(), chain.root()), &*store)?;
+    let (tombstones, narrowings, log) = match engine.nodes() {
+        Some(nodes) => {
+            let tombstones = Tombstones::from_store(&keys, &nodes.news(0)?.tombstones)?;
+            (tombstones, Narrowings::from_store(&keys, &nodes.narrowings()?, &*store)?, None)
+        }
+        None => {
+            let narrowings = Narrowings::open(&folder.narrowings(), &keys, &*store)?;
+            (Tombstones::open(&folder.tombstones(), &keys)?, narrowings, Some(UrgentLog::open(&folder.urgent_log())?))
+        }
+    };
     tombstones.check(&*store)?;
-    let narrowings = Narrowings::open(&folder.narrowings(), &keys, &*store)?;
-    let log = UrgentLog::open(&folder.urgent_log())?;
-    let sealed = Sealed::open(&folder, &keys)?;
+    let sealed = match engine.nodes() {
+        // Several nodes may hold the folder, and the file is one process's.
+        Some(_) => None,
+        None => Some(Sealed::open(&folder, &keys)?),
+    };
     let days = DaySecrets::load(&*store, &ring, &folder.house())?;
     let parts = Parts {
         id: folder.house(),
@@ -164,8 +229,8 @@ pub(crate) fn parts(
         keys,
         ring,
         days,
-        log: Some(log),
-        sealed: Some(sealed),
+        log,
+        sealed,
         tombstones,
         narrowings,
         head: Some(head),
@@ -180,26 +245,38 @@ fn empty(household: &Household, store: Arc<dyn EngineSnapshot>, batch: u64) -> G
     Generation { store, state: State::new(&household.promise, household.projection.as_ref(), today), batch }
 }
 
-/// Reviews, source keys, the next person number.
-/// What is to be remembered of the wordings in force comes back, when it is anything new.
-pub(crate) fn load_house(house: &House) -> Result<Option<Vec<u8>>, VaultError> {
-    let store = Arc::clone(&house.generation().store);
+/// Reviews, source keys, the next person number, what is usual, alarms. What is to be remembered of the wordings in force comes
+/// back, when it is anything new.
+pub(crate) fn load_house(house: &House, store: &dyn EngineSnapshot) -> Result<Option<Vec<u8>>, VaultError> {
+    load_desk(house, store)?;
+    load_number(house, store)?;
+    crate::commit::uses::load(house, store)?;
+    let (terms, news) = Terms::load(house, store)?;
+    house.set_terms(terms);
+    Ok(news)
+}
+
+/// Reviews and source keys, in place of those that are known.
+pub(crate) fn load_desk(house: &House, store: &dyn EngineSnapshot) -> Result<(), VaultError> {
     for row in store.scan(Keyspace::House, House::REVIEWS) {
         let (key, sealed) = row?;
         let form: ReviewForm = format::decode("house", &house.open_house(RecordKind::Review, &key, &sealed)?)?;
         house.add_review(form);
     }
+    let mut keys = Vec::new();
     for row in store.scan(Keyspace::House, House::SOURCE_KEYS) {
         let (key, sealed) = row?;
-        let form: SourceKeyForm = format::decode("house", &house.open_house(RecordKind::House, &key, &sealed)?)?;
-        house.set_source_keys(form, &[]);
+        keys.push(format::decode::<SourceKeyForm>("house", &house.open_house(RecordKind::House, &key, &sealed)?)?);
     }
+    house.replace_source_keys(keys);
+    Ok(())
+}
+
+/// The next person number.
+pub(crate) fn load_number(house: &House, store: &dyn EngineSnapshot) -> Result<(), VaultError> {
     let number = store.get(Keyspace::House, House::NUMBER)?.and_then(|row| <[u8; 4]>::try_from(row).ok());
-    crate::commit::uses::load(house, &*store)?;
-    let (terms, news) = Terms::load(house)?;
-    house.set_terms(terms);
     house.publish(|generation| generation.state.next_number = number.map_or(0, u32::from_be_bytes));
-    Ok(news)
+    Ok(())
 }
 
 /// Everybody into memory; whoever has a tombstone is on the way out instead.
@@ -209,9 +286,14 @@ fn load_people(house: &House, wheel: &mut Wheel, dates: &mut Wheel) -> Result<()
     let mut people = Vec::new();
     let mut left = Vec::new();
     let mut unreadable = None;
+    let mut all = Vec::new();
     for row in store.scan(Keyspace::Keys, &[]) {
-        let Ok(id) = <[u8; 16]>::try_from(row?.0) else { continue };
-        let id = ProfileId::from_bytes(id);
+        all.extend(<[u8; 16]>::try_from(row?.0).map(ProfileId::from_bytes));
+    }
+    for (n, id) in all.iter().copied().enumerate() {
+        if n.is_multiple_of(PEOPLE_AHEAD) {
+            warm_people(&*store, all.iter().copied().skip(n).take(PEOPLE_AHEAD));
+        }
         let erased = house.urgent().tombstones.erased(&id);
         if let Some((at, how)) = erased {
             // Cut short by a crash: what is left to do is done as it was asked for.
@@ -249,13 +331,16 @@ fn load_people(house: &House, wheel: &mut Wheel, dates: &mut Wheel) -> Result<()
     Ok(())
 }
 
-/// A profile as memory holds it, with its trait values.
+/// A profile as memory holds it, with its trait values; `None` when it is not there, or was erased.
 pub(crate) fn load_person(
     house: &House,
     store: &dyn EngineSnapshot,
     id: &ProfileId,
     today: Day,
 ) -> Result<Option<(Person, Values)>, VaultError> {
+    if house.urgent().tombstones.contains(id) {
+        return Ok(None);
+    }
     let Some(mut open) = Open::load(house, store, id)? else { return Ok(None) };
     let values = house.values(&mut open, store, today)?;
     let reach = house.reach(&mut open, store, None)?;
@@ -318,7 +403,7 @@ pub(crate) fn send<T>(
         NotTaken::Full => VaultError::Busy,
         NotTaken::Over => VaultError::Closed,
     })?;
-    Ok(crate::Pending(answer))
+    Ok(crate::Pending { answer, closed: house.closed_flag() })
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(crate) struct Order {
     n_waiting: usize,
     /// The latest answer that narrowed while a yes waited.
     narrowed: BTreeMap<(ProfileId, PurposeName), u64>,
+    /// The same from other nodes: the number of the wish, or the batch that held it.
+    elsewhere: BTreeMap<(ProfileId, PurposeName), (u64, u64)>,
 }
 
 impl Order {
@@ -28,6 +30,7 @@ impl Order {
         self.n_waiting = self.n_waiting.saturating_sub(1);
         if self.n_waiting == 0 {
             self.narrowed.clear();
+            self.elsewhere.clear();
         }
     }
 
@@ -39,6 +42,21 @@ impl Order {
         self.n_narrowed = self.n_narrowed.saturating_add(1);
         self.narrowed.insert((person, purpose.clone()), self.n_narrowed);
         true
+    }
+
+    /// A no that another node took: the number of the wish, or of the batch that held it.
+    pub(crate) fn narrow_elsewhere(&mut self, person: ProfileId, purpose: PurposeName, at: (u64, u64)) {
+        if self.n_waiting > 0 {
+            let known = self.elsewhere.entry((person, purpose)).or_default();
+            *known = (known.0.max(at.0), known.1.max(at.1));
+        }
+    }
+
+    /// Whether this person took the purpose back at another node after a yes before which these were the newest wish and
+    /// batch of all nodes.
+    pub(crate) fn is_overtaken_elsewhere(&self, newest: (u64, u64), person: ProfileId, purpose: &PurposeName) -> bool {
+        let is_later = |at: &(u64, u64)| at.0 > newest.0 || at.1 > newest.1;
+        self.elsewhere.get(&(person, purpose.clone())).is_some_and(is_later)
     }
 
     /// Whether this person took the purpose back after the yes of this place was given.

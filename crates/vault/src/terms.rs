@@ -5,6 +5,7 @@
 //! The house remembers every wording of every declaration, with its days. It judges nobody, and it removes nothing.
 
 use crate::VaultError;
+use crate::engine::EngineSnapshot;
 use crate::format::{self, SpokenForm, TermsForm};
 use crate::house::House;
 use crate::person::StoredEvent;
@@ -84,17 +85,16 @@ impl Terms {
 
     /// Those that the house remembers, with the promise in force and the one it is opened under; and what is to be
     /// remembered from now on, when that is anything new.
-    pub(crate) fn load(house: &House) -> Result<(Self, Option<Vec<u8>>), VaultError> {
-        let store = std::sync::Arc::clone(&house.generation().store);
+    pub(crate) fn load(house: &House, store: &dyn EngineSnapshot) -> Result<(Self, Option<Vec<u8>>), VaultError> {
         let promise = &house.household.promise;
-        let mut terms = match house.house_record(&*store, RECORD)? {
+        let mut terms = match house.house_record(store, RECORD)? {
             Some(bytes) => format::decode::<TermsForm>("house", &bytes)?.terms()?,
             None => Self::default(),
         };
         let known = terms.clone();
         let now = if known == Self::default() { At::from_ms(i64::MIN) } else { house.now() };
         // A file that nobody has put in force yet may open the house, to compare; it is not remembered.
-        let text = house.house_record(&*store, PROMISE_IN_FORCE)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = house.house_record(store, PROMISE_IN_FORCE)?.and_then(|bytes| String::from_utf8(bytes).ok());
         let in_force = text.and_then(|text| promise::parse("the promise in force", &text).ok());
         terms.speak(in_force.as_ref().unwrap_or(promise), now);
         let news = (terms != known).then(|| format::encode(&TermsForm::of(&terms)));

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"FLTOMB1\n";
 const ENTRY_BYTES: usize = 32 + 8 + 1 + 7 + 32;
+/// Where in an entry stands how.
+const HOW: usize = 32 + 8;
 const NOTE: &[u8] = b"\0tombstones";
 
 /// The bytes of a file without a torn last entry; needs no key.
@@ -84,6 +86,8 @@ pub(crate) struct Tombstones {
     taken_back: HashSet<[u8; 32]>,
     /// The mac of each entry: whether an older sight of the file is one of ours.
     macs: Vec<[u8; 32]>,
+    /// Another node took an erasure back.
+    undone_elsewhere: bool,
 }
 
 impl Tombstones {
@@ -95,8 +99,15 @@ impl Tombstones {
     /// Without a file: for the memory engine.
     pub(crate) fn in_memory(keys: &HouseKeys) -> Self {
         let key = keys.tombstone().clone();
-        let taken_back = HashSet::new();
-        Self { file: None, key, tokens: HashMap::new(), first: HashMap::new(), taken_back, macs: Vec::new() }
+        Self {
+            file: None,
+            key,
+            tokens: HashMap::new(),
+            first: HashMap::new(),
+            taken_back: HashSet::new(),
+            macs: Vec::new(),
+            undone_elsewhere: false,
+        }
     }
 
     /// Opens the file. A missing one, or an entry that is not ours, refuses; a torn last entry was never acknowledged.
@@ -117,9 +128,58 @@ impl Tombstones {
         Ok(tombstones)
     }
 
-    /// Notes that somebody was erased, on the disk before this returns; since when, and how. Twice is once: the first time
-    /// counts, and of the two ways the one that forgets sooner.
-    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<(At, Erasure), VaultError> {
+    /// Those of a shared store, by number, with no file.
+    pub(crate) fn from_store(keys: &HouseKeys, entries: &[(u64, Vec<u8>)]) -> Result<Self, VaultError> {
+        let mut tombstones = Self::in_memory(keys);
+        tombstones.follow(entries)?;
+        Ok(tombstones)
+    }
+
+    /// Entries that other nodes added, as they come after those that are known.
+    pub(crate) fn follow(&mut self, entries: &[(u64, Vec<u8>)]) -> Result<(), VaultError> {
+        for (number, entry) in entries.iter().filter(|(number, _)| *number > self.epoch()).collect::<Vec<_>>() {
+            if *number != self.epoch() + 1 {
+                return Err(damaged());
+            }
+            self.push_own(entry)?;
+            self.undone_elsewhere |= entry.get(HOW).is_some_and(|how| *how == Word::TakenBack.code());
+        }
+        Ok(())
+    }
+
+    /// The next entry, which stands in the shared store now.
+    pub(crate) fn push_own(&mut self, entry: &[u8]) -> Result<(), VaultError> {
+        let (token, at, word) = self.verified(entry).ok_or_else(damaged)?;
+        self.push(token, at, word);
+        Ok(())
+    }
+
+    /// Whether another node took an erasure back since this was asked the last time.
+    pub(crate) fn take_undone_elsewhere(&mut self) -> bool {
+        std::mem::take(&mut self.undone_elsewhere)
+    }
+
+    /// Whether an entry, the newest of its token, says that somebody is erased.
+    pub(crate) fn is_of_erasure(entry: &[u8]) -> bool {
+        entry.get(HOW).is_none_or(|how| *how != Word::TakenBack.code())
+    }
+
+    /// The token and the bytes of every entry of a file, for a shared store.
+    pub(crate) fn entries(bytes: &[u8]) -> impl Iterator<Item = ([u8; 32], Vec<u8>)> {
+        let entries = bytes.get(MAGIC.len()..).unwrap_or_default().chunks_exact(ENTRY_BYTES);
+        entries.filter_map(|entry| Some((*entry.first_chunk::<32>()?, entry.to_vec())))
+    }
+
+    /// A file of these entries, for whoever keeps a copy.
+    pub(crate) fn to_file(entries: &[(u64, Vec<u8>)]) -> Vec<u8> {
+        entries.iter().fold(MAGIC.to_vec(), |mut file, (_, entry)| {
+            file.extend_from_slice(entry);
+            file
+        })
+    }
+
+    /// What would stand about a profile, and the entry that says so; `None` when it stands already.
+    pub(crate) fn next(&self, profile: &ProfileId, at: At, how: Erasure) -> ((At, Erasure), Option<Vec<u8>>) {
         let token = self.token(profile);
         let known = self.tokens.get(&token).copied();
         let stands = match known {
@@ -127,20 +187,29 @@ impl Tombstones {
             Some((first, _)) if how == Erasure::Now => (first, Erasure::Now),
             Some(known) => known,
         };
-        if known != Some(stands) {
-            let (at, how) = stands;
-            self.append(token, at, Word::Erased(how))?;
-        }
+        (stands, (known != Some(stands)).then(|| self.entry(&token, stands.0, Word::Erased(stands.1))))
+    }
+
+    /// The entry that an erasure within a day was taken back; `None` when none stands.
+    pub(crate) fn next_undo(&self, profile: &ProfileId, at: At) -> Option<Vec<u8>> {
+        let token = self.token(profile);
+        let stands = self.tokens.get(&token).is_some_and(|(_, how)| *how == Erasure::WithinADay);
+        stands.then(|| self.entry(&token, at, Word::TakenBack))
+    }
+
+    /// Notes that somebody was erased, on the disk before this returns; since when, and how. Twice is once: the first time
+    /// counts, and of the two ways the one that forgets sooner.
+    pub(crate) fn add(&mut self, profile: &ProfileId, at: At, how: Erasure) -> Result<(At, Erasure), VaultError> {
+        let (stands, entry) = self.next(profile, at, how);
+        entry.map_or(Ok(()), |entry| self.append(&entry))?;
         Ok(stands)
     }
 
     /// Notes that an erasure within a day was taken back, on the disk before this returns; false when none stands.
     pub(crate) fn take_back(&mut self, profile: &ProfileId, at: At) -> Result<bool, VaultError> {
-        let token = self.token(profile);
-        let stands = self.tokens.get(&token).is_some_and(|(_, how)| *how == Erasure::WithinADay);
-        if stands {
-            self.append(token, at, Word::TakenBack)?;
-        }
+        let entry = self.next_undo(profile, at);
+        let stands = entry.is_some();
+        entry.map_or(Ok(()), |entry| self.append(&entry))?;
         Ok(stands)
     }
 
@@ -149,14 +218,12 @@ impl Tombstones {
         self.taken_back.contains(&self.token(profile))
     }
 
-    fn append(&mut self, token: [u8; 32], at: At, word: Word) -> Result<(), VaultError> {
-        let entry = self.entry(&token, at, word);
+    fn append(&mut self, entry: &[u8]) -> Result<(), VaultError> {
         let begins = (MAGIC.len() as u64) + self.epoch() * ENTRY_BYTES as u64;
         if let Some((path, file)) = &mut self.file {
-            around(Step::TombstoneAppend, || Disk::append(file, path, begins, &entry))?;
+            around(Step::TombstoneAppend, || Disk::append(file, path, begins, entry))?;
         }
-        self.push(token, at, word);
-        Ok(())
+        self.push_own(entry)
     }
 
     /// The request under which a profile is erased: the same after a crash, so that a receipt finds it on record.
@@ -222,7 +289,7 @@ impl Tombstones {
         self.macs.last().map_or(Reach::NOTHING, |mac| Reach { epoch: self.epoch(), mac: *mac })
     }
 
-    fn token(&self, profile: &ProfileId) -> [u8; 32] {
+    pub(crate) fn token(&self, profile: &ProfileId) -> [u8; 32] {
         self.key.mac(&[b"profile", profile.as_bytes()])
     }
 

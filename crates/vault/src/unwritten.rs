@@ -17,7 +17,7 @@ pub(crate) const READS_WAITING_MAX: usize = 65_536;
 pub(crate) const RUNS_WAITING_MAX: usize = 512;
 
 /// What permits read about one person for one artefact in one hour.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct PersonUse {
     /// How many permits read something.
     pub n: u32,
@@ -29,6 +29,7 @@ pub(crate) struct PersonUse {
 pub(crate) type PersonKey = (ProfileId, ArtefactId, i64);
 
 /// What a permit set read.
+#[derive(Clone)]
 pub(crate) struct SetUse {
     pub artefact: ArtefactId,
     /// "win_back"; an import mapping stands in no promise.
@@ -49,7 +50,7 @@ pub(crate) struct Asked {
 }
 
 /// Taken out, to be written.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Taken {
     pub people: Vec<(PersonKey, PersonUse)>,
     pub runs: Vec<SetUse>,
@@ -114,6 +115,21 @@ impl Unwritten {
         let n_runs = runs_max.min(waiting.runs.len());
         taken.runs = waiting.runs.drain(..n_runs).collect();
         taken
+    }
+
+    /// What was taken and could not be written waits again, before what was read meanwhile.
+    pub(crate) fn give_back(&self, taken: Taken) {
+        let mut waiting = self.lock();
+        for (key, used) in taken.people {
+            let here = waiting.people.entry(key).or_default();
+            here.n = here.n.saturating_add(used.n);
+            for (name, n) in used.read {
+                let count = here.read.entry(name).or_default();
+                *count = count.saturating_add(n);
+            }
+        }
+        waiting.runs.splice(0..0, taken.runs);
+        waiting.asked.extend(taken.asked);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -221,6 +237,18 @@ mod tests {
         assert_eq!((key.2, used.n, used.read["email"], used.read["zone"]), (5, 2, 2, 1));
         assert_eq!(taken.asked.len(), 1, "asking for what is not there is no read, and still a habit");
         assert!(unwritten.is_empty() && unwritten.take(10, 10).is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_waits_again() {
+        let unwritten = Unwritten::default();
+        leave(&unwritten.place().unwrap(), 1, &["email"]);
+        let taken = unwritten.take(10, 10);
+        leave(&unwritten.place().unwrap(), 1, &["email", "zone"]);
+        unwritten.give_back(taken);
+        let taken = unwritten.take(10, 10);
+        let [(_, used)] = &taken.people[..] else { panic!("one person was read") };
+        assert_eq!((used.n, used.read["email"], used.read["zone"]), (2, 2, 1));
     }
 
     #[test]

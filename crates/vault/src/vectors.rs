@@ -468,7 +468,7 @@ fn check_witness(value: &Value) {
 fn write_house_file() -> Value {
     let (folder, words) = (tempfile::tempdir().unwrap(), "four words nobody joins");
     let source = RootSource::Passphrase(Passphrase::new(words.to_owned()).unwrap());
-    let (made, _) = Folder::create(&folder.path().join("data"), &source, &Seeded::new(8)).unwrap();
+    let (made, _) = Folder::create(&folder.path().join("data"), &source, &Seeded::new(8), folder::Holds::All).unwrap();
     let read = |name: &str| Disk::read(&folder.path().join("data").join(name)).unwrap().unwrap();
     json!({ "about": "lines: title, format, house, root check (HMAC of the root key), and with a passphrase how argon2id \
             (version 0x13, 32 bytes) makes the root key of it: KiB, passes, lanes, salt in base32", "passphrase": words,

@@ -219,9 +219,15 @@ fn a_full_queue_says_when_to_try_again() {
         (busy.status(), &busy.headers()[header::RETRY_AFTER]),
         (StatusCode::TOO_MANY_REQUESTS, &"2".parse().unwrap())
     );
+    let full = refused("wire", &WireError::from(vault::VaultError::DiskFull));
     assert_eq!(
-        refused("wire", &WireError::from(vault::VaultError::DiskFull)).status(),
-        StatusCode::SERVICE_UNAVAILABLE
+        (full.status(), &full.headers()[header::RETRY_AFTER]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"60".parse().unwrap())
+    );
+    let away = refused("wire", &WireError::from(vault::VaultError::Away { source: "cut".into() }));
+    assert_eq!(
+        (away.status(), &away.headers()[header::RETRY_AFTER]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"2".parse().unwrap())
     );
     assert_eq!(WireError::from(vault::VaultError::Busy), WireError::Busy);
 }

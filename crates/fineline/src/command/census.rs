@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use vault::census::{Census, Finding, Needle, Notes, Reach, Searched, search};
-use vault::{Pass, Vault};
+use vault::{EngineKind, Pass, Vault};
 
 /// Largest notes file, in bytes.
 const NOTES_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -218,8 +218,12 @@ fn begin(ground: &Ground, also: &[PathBuf]) -> anyhow::Result<Opened> {
     let folders: Vec<PathBuf> = std::iter::once(data.clone()).chain(also.iter().cloned()).collect();
     let mut census = Census::begin(&data, &ground.root(Asking::Once)?, &folders)?;
     let copy = tempfile::tempdir().context("making a temporary folder")?;
-    copy_folder(&data.join("store"), copy.path()).context("copying the store")?;
-    census.read_store(ground.settings.engine()?, copy.path())?;
+    let engine = ground.settings.engine()?;
+    // A database gives a reading of its own; its files, when they are on this machine, are named as one more folder.
+    if !matches!(engine, EngineKind::Postgres(_)) {
+        copy_folder(&data.join("store"), copy.path()).context("copying the store")?;
+    }
+    census.read_store(engine, copy.path())?;
     Ok(Opened { census, _copy: copy })
 }
 

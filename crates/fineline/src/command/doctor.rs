@@ -15,7 +15,9 @@ use serde::Serialize;
 use std::path::Path;
 use vault::backup::{BACKUP_DUE_DAYS, BACKUP_GONE_DAYS, BackupNote};
 use vault::witness::WitnessState;
-use vault::{CALLS_WITHIN_DAYS, DISK_KEPT_PERCENT, Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError};
+use vault::{
+    CALLS_WITHIN_DAYS, DISK_KEPT_PERCENT, Fitness, Pass, ROTATED_WITHIN_DAYS, RotationState, Vault, VaultError,
+};
 
 /// Free room below which it is time to act, in bytes, and in hundredths of the disk.
 const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
@@ -210,12 +212,35 @@ fn folder(ground: &Ground) -> Vec<Finding> {
         Ok(state) => removal(state.due_at(), state.within_days, vault.now()),
         Err(error) => finding("removal", Health::Broken, error.to_string()),
     });
+    findings.extend(vault.server().map(|server| database(&server)));
     let house = vault.house();
     findings.push(match vault.close() {
         Ok(()) => finding("data", Health::Fine, format!("{} opens: {house}", ground.settings.data().display())),
         Err(error) => finding("data", Health::Broken, error.to_string()),
     });
     findings
+}
+
+/// Whether the server has our rows and nothing more of ours.
+fn database(server: &Fitness) -> Finding {
+    let version = format!("PostgreSQL {}.{}", server.version / 10_000, server.version % 10_000);
+    match (server.is_superuser, server.may_more) {
+        (true, _) => finding(
+            "database",
+            Health::Broken,
+            format!("{version}: our role is a superuser: give the house a role that owns its schema and nothing else"),
+        ),
+        (false, true) => finding(
+            "database",
+            Health::Look,
+            format!("{version}: our role may make roles, replicate or pass by row security; it needs none of these"),
+        ),
+        (false, false) => finding(
+            "database",
+            Health::Fine,
+            format!("{version} acknowledges after its disk; our role owns its schema"),
+        ),
+    }
 }
 
 /// Whether the witness can be told how far the log reaches.
@@ -408,6 +433,15 @@ mod tests {
         assert!(low.0 == Health::Broken && low.1.contains("5 %"), "{low:?}");
         assert!(full.0 == Health::Broken && full.1.contains("only opt-outs"), "{full:?}");
         assert_eq!(room(1 << 29, 2 << 30, 2).0, Health::Look);
+    }
+
+    #[test]
+    fn a_superuser_as_the_database_role_is_red() {
+        let server = |is_superuser, may_more| Fitness { version: 150_020, is_superuser, may_more };
+        assert_eq!(database(&server(true, true)).health, Health::Broken);
+        assert_eq!(database(&server(false, true)).health, Health::Look);
+        let fine = database(&server(false, false));
+        assert!(fine.health == Health::Fine && fine.says.contains("15.20"), "{}", fine.says);
     }
 
     #[test]

@@ -69,5 +69,5 @@ fn state_hash(ground: &Ground) -> anyhow::Result<()> {
         "living": hex(&state.of_the_living()),
         "people": state.n_people,
     });
-    ground.say.answer(&machine, &state)
+    ground.say.answer(&machine, state)
 }

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use vault::{SealedHouse, Vault};
+use vault::{EngineKind, SealedHouse, Vault};
 
 /// Serve sites, servers, people and staff.
 #[derive(Debug, clap::Args)]
@@ -122,6 +122,9 @@ async fn sealed(
     let root = ground.settings.root()?;
     // A folder that is not there yet is another mistake, and told as one.
     let Some(why) = root.away().filter(|_| ground.settings.data().join("house").exists()) else { return Ok(None) };
+    if matches!(ground.settings.engine()?, EngineKind::Postgres(_)) {
+        anyhow::bail!("{why}; over a database that nodes share nothing is taken while the root key is away");
+    }
     let written = house::promise(ground)?;
     let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemChance::default()));
     let addresses = Buckets::new(crate::admission::PER_ADDRESS, rng.as_ref());

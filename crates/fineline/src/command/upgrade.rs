@@ -61,6 +61,7 @@ const fn word(engine: EngineKind) -> &'static str {
         EngineKind::Fjall => "fjall",
         EngineKind::Redb => "redb",
         EngineKind::Memory => "memory",
+        EngineKind::Postgres(_) => "postgres",
     }
 }
 

@@ -30,6 +30,25 @@ fn flags_win_over_environment_over_file_over_defaults_and_each_knows_its_origin(
 }
 
 #[test]
+fn a_store_takes_the_place_of_the_engine_and_keeps_its_password_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    write_new(&password, "words in the first line\nand a remark").unwrap();
+    let address = "postgres://fineline@127.0.0.1/shop?schema=shop";
+    let settings =
+        load(&format!("store = \"{address}\"\nstore_password_file = \"{}\"", password.display()), &[], &[]).unwrap();
+    let engine = settings.engine().unwrap();
+    assert!(matches!(engine, EngineKind::Postgres(_)));
+    assert!(!format!("{engine:?}").contains("words"));
+    let refused = |text: &str| load(text, &[], &[]).unwrap_err().to_string();
+    assert!(refused("store = \"postgres://fineline:word@127.0.0.1/shop\"").contains("password"));
+    assert!(refused("store = \"sqlite://x\"").contains("fineline.toml:1"));
+    assert!(
+        load("store = \"postgres://fineline@127.0.0.1/shop\"\nstore_ca_file = \"/nonexistent\"", &[], &[]).is_err()
+    );
+}
+
+#[test]
 fn the_console_stands_on_the_next_port_of_the_loopback() {
     let settings = load("listen = \"0.0.0.0:8000\"", &[], &[]).unwrap();
     assert_eq!(settings.console_listen().unwrap().to_string(), "127.0.0.1:8001");

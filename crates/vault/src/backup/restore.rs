@@ -15,7 +15,7 @@ use super::stream::{Change, Head, Kind, StreamReader};
 use crate::campaign::{CampaignState, State as CampaignDoes};
 use crate::commit::erase::{Leaving, OWN};
 use crate::commit::undo::cut_short;
-use crate::commit::{Committer, Rotations, load_rotation};
+use crate::commit::{Committer, Rotations, Turns, load_rotation};
 use crate::disk::{Disk, file_error};
 use crate::engine::{Engine, EngineSnapshot, Keyspace, Op};
 use crate::failpoint::{Step, around};
@@ -23,6 +23,7 @@ use crate::folder::{self, Folder, HouseFile};
 use crate::format::{self, LedgerForm, LeftForm, OutboxForm};
 use crate::house::House;
 use crate::key::{HouseKeys, Ring, Root, RootSource};
+use crate::narrowing;
 use crate::narrowing::{Later, Taken, What};
 use crate::open::{load_house, parts};
 use crate::person::Open;
@@ -222,6 +223,16 @@ impl Ready {
         let house = self.head.house();
         let folder = Folder::restore(&plan.into, self.file.clone(), &files)?;
         let engine = engine::open(plan.engine, &folder.store())?;
+        if let Some(nodes) = engine.nodes() {
+            if nodes.is_taken()? {
+                let what = "it holds the rows of a house already: name another schema to restore into".to_owned();
+                return Err(VaultError::Store { what });
+            }
+            nodes.settle_in(*house.as_bytes())?;
+            let tombstones = (1..).zip(Tombstones::entries(&self.tombstones));
+            let tombstones = tombstones.map(|(number, (token, entry))| (number, token, entry)).collect();
+            nodes.move_in(tombstones, narrowing::to_rows(&self.narrowings)?)?;
+        }
         let Written { n_rows, left } = self.write_rows(engine.as_ref())?;
         let ring = Ring::open(&folder.ring(), &self.root, &house)?;
         let (parts, chain) = parts(folder, ring, engine, household)?;
@@ -230,15 +241,18 @@ impl Ready {
             return Err(unusable(&newest, "its chain of batches does not end where it says"));
         }
         let house = Arc::new(House::new(parts));
-        load_house(&house)?;
-        load_rotation(&house, true)?;
+        let store = Arc::clone(&house.generation().store);
+        load_house(&house, &*store)?;
+        load_rotation(&house, &*store, true)?;
+        drop(store);
         let mut tally = HouseTally::open(&house, &*house.generation().store, chain.number())?;
         for (key, [before, after]) in &left {
             let (before, after) = (before.as_deref(), after.as_deref());
             tally.count(&house.marker, &tally::Change { keyspace: Keyspace::House, key, before, after });
         }
         let (wheel, dates, rotations) = (Wheel::default(), Wheel::default(), Rotations::unfinished(&house));
-        let committer = Committer { house: Arc::clone(&house), wheel, dates, chain, tally, rotations, turning: None };
+        let (turning, turns) = (None, Turns::default());
+        let committer = Committer { house: Arc::clone(&house), wheel, dates, chain, tally, rotations, turning, turns };
         Ok(Loaded { house, committer, n_rows })
     }
 

@@ -11,6 +11,7 @@ use crate::disk::file_error;
 use crate::engine::{EngineSnapshot, Keyspace};
 use crate::house::House;
 use crate::key::HouseKeys;
+use crate::tombstone::Tombstones;
 use crate::{narrowing, tombstone};
 use model::HouseId;
 use std::io::Write;
@@ -38,7 +39,21 @@ impl Committer {
         if self.has_days_over() {
             self.sweep()?;
         }
+        // In a turn, so that no other node lies between the store and the ring.
+        self.take_turn()?;
+        let source = self.source();
+        self.give_back();
+        source
+    }
+
+    fn source(&self) -> Result<Source, VaultError> {
         let house = &self.house;
+        if let Some(nodes) = house.engine.nodes() {
+            house.copy_beside(
+                &Tombstones::to_file(&nodes.news(0)?.tombstones),
+                &narrowing::to_file(&nodes.narrowings()?),
+            )?;
+        }
         let store = Arc::clone(&house.generation().store);
         let facts = Facts {
             house: house.file(),

@@ -225,7 +225,13 @@ struct House {
 impl House {
     fn new(kind: EngineKind) -> Self {
         let (temp, rng) = (tempfile::tempdir().unwrap(), Seeded::new(42));
-        let (folder, ring) = Folder::create(&temp.path().join("data"), &temp.path().join("root").into(), &rng).unwrap();
+        let (folder, ring) = Folder::create(
+            &temp.path().join("data"),
+            &temp.path().join("root").into(),
+            &rng,
+            crate::folder::Holds::All,
+        )
+        .unwrap();
         let house = Self { kind, id: folder.house(), temp, ring, rng };
         let store = engine::open(kind, &folder.store()).unwrap();
         let nonces = Nonces::new(Arc::new(Seeded::new(5)));

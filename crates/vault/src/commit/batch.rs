@@ -60,6 +60,8 @@ pub(crate) struct Batch<'h> {
     n_touched: u64,
     /// A key was deleted: only the next rotation makes it unrecoverable.
     forgets: bool,
+    /// What was read and is written down in this batch; left again by one that fails where the house goes on.
+    pub taken: crate::unwritten::Taken,
 }
 
 /// A row that this batch writes, or (`None`) takes away.
@@ -108,7 +110,60 @@ impl<'h> Batch<'h> {
             next_number: generation.state.next_number,
             n_touched: 0,
             forgets: false,
+            taken: crate::unwritten::Taken::default(),
         }
+    }
+
+    /// Where each question is a journey to a server: asks for what these commands will read in a few.
+    pub(super) fn warm(&self, commands: &[Command]) {
+        if self.house.engine.nodes().is_none() {
+            return;
+        }
+        let (mut rows, mut people) = (Vec::new(), BTreeSet::new());
+        let mut meet = |subject: &Subject, rows: &mut Vec<(Keyspace, Vec<u8>)>| match subject {
+            Subject::Profile(id) => drop(people.insert(*id)),
+            Subject::Identifiers { user, anonymous } => {
+                let main = user.as_ref().or(anonymous.as_ref());
+                rows.extend(main.map(|identifier| (Keyspace::Index, self.house.index_row(identifier))));
+            }
+        };
+        for command in commands {
+            match command {
+                Command::Take(events, _) => {
+                    for event in events {
+                        meet(&event.subject, &mut rows);
+                        if let crate::record::MessageKey::Wire(message) = &event.message_key {
+                            rows.push((Keyspace::Marks, self.house.mark(&event.source, message).to_vec()));
+                        }
+                    }
+                }
+                Command::Consent(change, ..) => meet(&change.subject, &mut rows),
+                Command::Decide(decision, _) => meet(&Subject::Profile(decision.person), &mut rows),
+                Command::Finish(attempt, ..) => meet(&Subject::Profile(attempt.person), &mut rows),
+                _ => {}
+            }
+        }
+        let found: Vec<Vec<u8>> =
+            rows.iter().filter(|(keyspace, _)| *keyspace == Keyspace::Index).map(|(_, key)| key.clone()).collect();
+        self.store.warm(rows, Vec::new());
+        let led = found.iter().filter_map(|key| self.store.get(Keyspace::Index, key).ok()??.try_into().ok());
+        people.extend(led.map(ProfileId::from_bytes));
+        warm_people(&*self.store, people);
+    }
+
+    /// The same for the rows that are about to be counted.
+    fn warm_rows(&self) {
+        if self.house.engine.nodes().is_none() {
+            return;
+        }
+        let unread = self.rows.iter().flat_map(|(keyspace, rows)| {
+            let unread = rows.iter().filter(|(key, row)| {
+                row.before.is_none()
+                    && (tally::is_of_house(*keyspace, key) || tally::person_of(*keyspace, key).is_some())
+            });
+            unread.map(move |(key, _)| (*keyspace, key.clone()))
+        });
+        self.store.warm(unread.collect(), Vec::new());
     }
 
     /// Serves one command; its error is its own answer and not the batch's.
@@ -433,6 +488,7 @@ impl<'h> Batch<'h> {
         for id in self.people_of_rows() {
             self.person(&id)?;
         }
+        self.warm_rows();
         let mut changes = Vec::new();
         for (_, mut open) in std::mem::take(&mut self.people) {
             self.seal_classes(&mut open)?;
@@ -457,6 +513,9 @@ impl<'h> Batch<'h> {
         if ops.is_empty() && self.leaves.is_empty() {
             // Wishes of somebody who was erased change nothing, and leave the log all the same.
             let written: Vec<u64> = self.drained.iter().map(|(seq, _)| *seq).collect();
+            if let Some(nodes) = self.house.engine.nodes().filter(|_| !written.is_empty()) {
+                nodes.drop_urgent(&written)?;
+            }
             self.house.drained(&written)?;
             for act in self.after {
                 act(self.house, chain.number());
@@ -563,6 +622,13 @@ impl<'h> Batch<'h> {
     }
 }
 
+/// Fetches the keys and records of these people ahead, where that saves journeys.
+pub(crate) fn warm_people(store: &dyn EngineSnapshot, people: impl IntoIterator<Item = ProfileId>) {
+    let ids: Vec<Vec<u8>> = people.into_iter().map(|id| id.as_bytes().to_vec()).collect();
+    let keys = ids.iter().map(|id| (Keyspace::Keys, id.clone())).collect();
+    store.warm(keys, ids.into_iter().map(|id| (Keyspace::Profiles, id)).collect());
+}
+
 /// A profile as memory holds it.
 pub(crate) fn in_memory(open: &Open, reach: Reach) -> Result<Person, VaultError> {
     let wishes = Arc::new(Wishes { standing: open.core.standing()?, seq: open.core.consent_seq });
@@ -605,11 +671,22 @@ impl Sealed {
         chain: &Chain,
     ) -> Result<(), VaultError> {
         let began = house.ticks();
-        // First, so that what the store has, and the urgent log no longer holds, is never missing from the file.
-        if let Some(narrowings) = &self.narrowings {
-            house.narrowings().append(narrowings)?;
+        let (written, drained): (Vec<u64>, Vec<Bytes16>) = self.drained.into_iter().unzip();
+        match (&self.narrowings, house.engine.nodes()) {
+            (narrowings, Some(nodes)) => {
+                nodes.stage_drained(&written);
+                nodes.stage_narrowings(narrowings.iter().flat_map(Prepared::rows));
+                around(Step::EngineCommit, || house.engine.commit(self.ops))?;
+                narrowings.iter().for_each(|narrowings| house.narrowings().advance(narrowings));
+            }
+            (narrowings, None) => {
+                // First, so that what the store has, and the urgent log no longer holds, is never missing from the file.
+                if let Some(narrowings) = narrowings {
+                    house.narrowings().append(narrowings)?;
+                }
+                around(Step::EngineCommit, || house.engine.commit(self.ops))?;
+            }
         }
-        around(Step::EngineCommit, || house.engine.commit(self.ops))?;
         around(Step::HeadNote, || house.note_head(chain))?;
         house.took(Stage::Write, began);
         house.times.count_batch();
@@ -617,7 +694,6 @@ impl Sealed {
         let number = chain.number();
         let store = house.engine.snapshot();
         let now = house.now();
-        let (written, drained): (Vec<u64>, Vec<Bytes16>) = self.drained.into_iter().unzip();
         for change in &self.changes {
             if let Some((_, _, next)) = &change.values {
                 wheel.set(change.person.number, *next);

@@ -77,6 +77,8 @@ pub(crate) const OWN: [Keyspace; 4] = [Keyspace::Profiles, Keyspace::Events, Key
 impl Committer {
     /// Takes the rows of everybody who left since the last batch.
     pub(crate) fn drain_erasures(&mut self) -> Result<(), VaultError> {
+        // Another node may have taken the rows of some of them.
+        self.take_turn()?;
         // First the note: whoever it covers is among those who leave, or has left.
         let note = self.house.urgent().tombstones.note();
         let leaving = self.house.leaving();
@@ -84,6 +86,9 @@ impl Committer {
             return Ok(());
         }
         self.write(|batch| {
+            if let Some(nodes) = batch.house.engine.nodes() {
+                nodes.stage_left(leaving.iter().map(|leaving| *leaving.person.as_bytes()));
+            }
             batch.ops().push(note);
             leaving.iter().try_for_each(|leaving| batch.erase(leaving))
         })?;

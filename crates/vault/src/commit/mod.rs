@@ -22,17 +22,19 @@ pub(crate) mod remind;
 mod rotate;
 mod sweep;
 pub(crate) mod times;
+mod turn;
 pub(crate) mod undo;
 pub(crate) mod uses;
 
 #[cfg(test)]
 pub(crate) use batch::with_pending;
-pub(crate) use batch::{Batch, Values, address, in_memory};
+pub(crate) use batch::{Batch, Values, address, in_memory, warm_people};
 pub(crate) use consent::{Answered, entry as consent_entry};
 pub(crate) use house::SOURCE_KEY;
 #[cfg(test)]
 pub(crate) use rotate::{Part, Step as RotationStep};
 pub(crate) use rotate::{Rotations, load_rotation, rotation_state};
+pub(crate) use turn::{Turns, is_known, narrowed_elsewhere};
 
 use crate::VaultError;
 use crate::house::{House, Ticket};
@@ -42,7 +44,7 @@ use crate::record::{
     ErasureUndone, FactWrite, HandOn, HoldOrder, HoldView, Intake, Item, Join, LeavingChoice, NewDecision, NotBegun,
     NotHandedOn, NotUndone, Outcome, Review, Rotation, StaffAct, Swept, UndoneBy,
 };
-use crate::room::{Allowed, is_no_room};
+use crate::room::Allowed;
 use crate::state::Wheel;
 use model::{AlarmId, DecisionId, MessageId, ProfileId, SourceName};
 use promise::Refusal;
@@ -218,6 +220,7 @@ pub(crate) struct Committer {
     pub tally: crate::tally::HouseTally,
     pub rotations: Rotations,
     pub turning: Option<sweep::Turning>,
+    pub turns: Turns,
 }
 
 impl Committer {
@@ -236,6 +239,12 @@ impl Committer {
                 Ok(Flow::Stop) => break,
                 Err(error) if self.house.room.is_broken_off() => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the store is written no more: no room");
+                }
+                Err(error) if self.outlives(&error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a batch was not written; its askers are told"
+                    );
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the committer stops");
@@ -259,9 +268,12 @@ impl Committer {
 
     /// The next command. Neither does what was read wait for one until it is written down, nor a rotation, which goes on by
     /// a slice after each batch.
-    fn next(&self, queue: &Served) -> Next {
+    fn next(&mut self, queue: &Served) -> Next {
         // On a full disk whoever minds it wakes us.
         let is_full = self.house.room.is_full();
+        if self.house.engine.nodes().is_some() && !self.is_anything_read() {
+            return self.next_among_nodes(queue);
+        }
         let has_work = self.turning.is_some() || (self.rotations.has_work() && !is_full);
         match (self.is_anything_read() && !is_full, has_work) {
             (false, false) => queue.recv(),
@@ -276,7 +288,16 @@ impl Committer {
     /// Serves a command, with those that fit into one batch with it.
     fn serve(&mut self, first: Command, queue: &Served, held: &mut Option<Command>) -> Result<Flow, VaultError> {
         if first.is_alone() {
-            let flow = self.flush(Vec::new()).map(|()| self.serve_alone(first));
+            let flow = match (self.flush(Vec::new()), first) {
+                (Ok(()), first) => Ok(self.serve_alone(first)),
+                // A database that is away keeps nobody from closing.
+                (Err(error), Command::Close(reply)) if self.outlives(&error) => {
+                    self.house.close();
+                    let _ = reply.send(Err(error));
+                    Ok(Flow::Stop)
+                }
+                (Err(error), _) => Err(error),
+            };
             self.house.waits.end(1);
             return flow;
         }
@@ -318,8 +339,12 @@ impl Committer {
             return Ok(());
         }
         self.drain_erasures()?;
+        self.take_turn()?;
+        self.finish_undone()?;
+        self.take_turn()?;
         let began = house.ticks();
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
+        batch.warm(&commands);
         batch.drain_urgent();
         batch.count_reads();
         for command in commands {
@@ -345,7 +370,10 @@ impl Committer {
                 let _ = reply.send(self.backup());
             }
             Command::Undo(who, by, reply) => {
-                let _ = reply.send(self.undo_erasure(&who, &by));
+                // In a turn, so that no other node lies between the look and the word.
+                let undone = self.take_turn().and_then(|()| self.undo_erasure(&who, &by));
+                self.give_back();
+                let _ = reply.send(undone);
             }
             Command::Close(reply) => {
                 // On a full disk what was read is not written down any more; what people said is on the urgent log.
@@ -362,18 +390,22 @@ impl Committer {
     fn commit(&mut self, batch: Batch<'_>) -> Result<(), VaultError> {
         let house = Arc::clone(&self.house);
         let began = house.ticks();
+        let taken = match house.engine.nodes() {
+            Some(_) => batch.taken.clone(),
+            None => crate::unwritten::Taken::default(),
+        };
         let sealed = batch.seal(&mut self.chain, &mut self.tally);
         house.took(Stage::Seal, began);
         let written = match sealed {
-            Ok(Some(sealed)) => sealed.write(&house, (&mut self.wheel, &mut self.dates), &self.chain),
-            Ok(None) => Ok(()),
+            Ok(Some(sealed)) => sealed.write(&house, (&mut self.wheel, &mut self.dates), &self.chain).map(|()| true),
+            Ok(None) => Ok(false),
             Err(error) => Err(error),
         };
-        written.inspect_err(|error| match is_no_room(error) {
-            // Nothing more goes into the store; what people take back goes on, on the urgent log.
-            true if !matches!(error, VaultError::File { doing: "syncing", .. }) => house.room.break_off(),
-            _ => house.close(),
-        })
+        self.after_commit(&written);
+        if written.is_err() && !house.is_closed() {
+            house.unwritten.give_back(taken);
+        }
+        written.map(|_| ())
     }
 
     /// Before anybody is served: whoever was erased leaves the store, and what the urgent log held is written.
@@ -386,9 +418,10 @@ impl Committer {
         &mut self,
         fill: impl FnOnce(&mut Batch<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
+        self.take_turn()?;
         let house = Arc::clone(&self.house);
         let mut batch = Batch::new(&house, self.chain.number().saturating_add(1));
-        let filled = fill(&mut batch)?;
+        let filled = fill(&mut batch).inspect_err(|_| self.give_back())?;
         self.commit(batch)?;
         Ok(filled)
     }

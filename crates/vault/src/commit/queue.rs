@@ -205,6 +205,19 @@ impl Served {
         }
     }
 
+    /// The next command, waited for no longer than this.
+    pub(crate) fn recv_within(&self, wait: Duration) -> Next {
+        let mut lanes = self.0.lock();
+        match lanes.next(&self.0) {
+            Next::Nothing => {
+                let waited = self.0.filled.wait_timeout(lanes, wait);
+                lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
+                lanes.next(&self.0)
+            }
+            next => next,
+        }
+    }
+
     /// The next command, if there is one.
     pub(crate) fn try_recv(&self) -> Next {
         self.0.lock().next(&self.0)

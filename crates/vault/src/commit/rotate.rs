@@ -10,7 +10,7 @@
 
 use super::{Batch, Committer, Reply};
 use crate::VaultError;
-use crate::engine::Keyspace;
+use crate::engine::{EngineSnapshot, Keyspace};
 use crate::failpoint::Step as Durable;
 use crate::format::{self, RecoveryForm, RotationForm, RotationStage};
 use crate::house::House;
@@ -141,6 +141,11 @@ impl Rotations {
         self.asked.push_back(reply);
     }
 
+    /// Whether one has begun and has not ended.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// Whether there is a slice to do.
     pub(crate) fn has_work(&self) -> bool {
         self.under_way.is_some() || !self.asked.is_empty()
@@ -169,8 +174,16 @@ impl Committer {
     /// One slice of the rotation, between two batches of others. Its error is the asker's: what is done stays done, and
     /// the next time goes on there.
     pub(crate) fn rotate_on(&mut self) {
+        if self.rotations.has_work() && !self.may_rotate() {
+            return;
+        }
         let Some(mut under_way) = self.rotations.next(&Arc::clone(&self.house)) else { return };
-        match self.rotation_step(&mut under_way) {
+        let stepped = self.rotation_step(&mut under_way);
+        self.give_back();
+        if !matches!(stepped, Ok(Some(_))) {
+            self.has_rotated();
+        }
+        match stepped {
             Ok(Some(next)) => {
                 under_way.step = next;
                 self.rotations.under_way = Some(under_way);
@@ -207,6 +220,10 @@ impl Committer {
     /// Does a slice; what comes next, `None` at the end.
     fn rotation_step(&mut self, under_way: &mut UnderWay) -> Result<Option<Step>, VaultError> {
         let house = Arc::clone(&self.house);
+        // Clearing up takes long, and others write meanwhile.
+        if !matches!(under_way.step, Step::Compact) {
+            self.take_turn()?;
+        }
         let (points, form) = (&house.failpoints, house.rotation());
         let step = std::mem::replace(&mut under_way.step, Step::End);
         let next = step.next();
@@ -243,8 +260,7 @@ impl Committer {
                 points.around(Durable::RotationCompact, || {
                     self.write(|batch| batch.note_covered())?;
                     house.engine.compact()?;
-                    let store = house.engine.snapshot();
-                    house.publish(|generation| generation.store = store);
+                    house.publish_reading();
                     Ok::<_, VaultError>(())
                 })?;
             }
@@ -371,9 +387,8 @@ impl Batch<'_> {
 }
 
 /// Reads where the rotation stands. A house of before this was written down may have deleted keys that wait.
-pub(crate) fn load_rotation(house: &House, has_batches: bool) -> Result<(), VaultError> {
-    let store = Arc::clone(&house.generation().store);
-    let form = match house.house_record(&*store, House::ROTATION)? {
+pub(crate) fn load_rotation(house: &House, store: &dyn EngineSnapshot, has_batches: bool) -> Result<(), VaultError> {
+    let form = match house.house_record(store, House::ROTATION)? {
         Some(bytes) => format::decode("house", &bytes)?,
         None => RotationForm { forgotten_at: has_batches.then(|| house.now().ms()), ..RotationForm::default() },
     };

@@ -12,6 +12,7 @@ use crate::person::{self, Open};
 use crate::record::{Erasure, Swept};
 use crate::retention::{self, MARK_DAYS, UNDO_DAYS, USE_DAYS};
 use crate::seal::RecordKind;
+use crate::state::Person;
 use model::{At, Day, Fact, ProfileId, Value};
 use promise::{RetentionId, Since};
 use roaring::RoaringBitmap;
@@ -113,17 +114,32 @@ impl Committer {
         });
     }
 
-    /// One slice, between the batches of others.
-    pub(crate) fn turn_on(&mut self) {
+    /// Notes on which day something changes for a person by date alone.
+    pub(super) fn set_dates(&mut self, person: &Person, next_values: Option<Day>) {
+        self.wheel.set(person.number, next_values);
+        let next = self.house.household.promise.next_date(&person.wishes.standing, self.house.now());
+        self.dates.set(person.number, next.map(At::day));
+    }
+
+    /// One slice, between the batches of others; false when a shared store cannot be read just now.
+    pub(crate) fn turn_on(&mut self) -> bool {
         if self.turning.is_none() && !self.begin_turn() {
-            return;
+            return true;
         }
-        let Some(mut turning) = self.turning.take() else { return };
         let house = Arc::clone(&self.house);
+        if !house.generation().store.is_readable() {
+            house.publish_reading();
+        }
+        let Some(mut turning) = self.turning.take() else { return true };
         house.failpoints.passes("turn_slice");
         let some: Vec<u32> = turning.due.iter().take(PEOPLE_PER_TURN).collect();
         let changes: Vec<(u32, Values)> =
             some.iter().filter_map(|number| Some((*number, moved(&house, *number, turning.day)?))).collect();
+        if !house.generation().store.is_readable() {
+            // Nobody's values are taken away because a server is.
+            self.turning = Some(turning);
+            return false;
+        }
         for (number, (_, _, next)) in &changes {
             self.wheel.set(*number, *next);
         }
@@ -143,13 +159,17 @@ impl Committer {
             true => turning.replies.into_iter().for_each(|reply| drop(reply.send(Ok(())))),
             false => self.turning = Some(turning),
         }
+        true
     }
 
     /// The whole of it, for work that needs today's columns at once.
-    pub(crate) fn turn_whole(&mut self) {
+    pub(crate) fn turn_whole(&mut self) -> Result<(), VaultError> {
         while self.turning.is_some() || self.begin_turn() {
-            self.turn_on();
+            if !self.turn_on() {
+                return Err(VaultError::Away { source: "no reading could be opened".into() });
+            }
         }
+        Ok(())
     }
 
     /// Whether the secret of a day that is over is still there.
@@ -161,7 +181,7 @@ impl Committer {
     /// Removes what has expired; one batch per some hundred people.
     pub(crate) fn sweep(&mut self) -> Result<Swept, VaultError> {
         let began_at = self.house.now();
-        self.turn_whole();
+        self.turn_whole()?;
         let (mut swept, mut fated) = (Swept::default(), Fated::default());
         let people: Vec<ProfileId> = self.house.people();
         for some in people.chunks(PEOPLE_PER_BATCH) {
@@ -170,12 +190,11 @@ impl Committer {
             })?;
         }
         swept.n_records += self.write(|batch| batch.sweep_house())?;
-        let house = Arc::clone(&self.house);
-        house.narrowings().prune(&house.keys, house.now())?;
+        self.prune_narrowings()?;
         swept.n_day_secrets = self.write(|batch| batch.sweep_days())?;
         for id in &fated.to_erase {
             // A day with the recovery key, as for anybody who did not say "now": nobody typed this one.
-            house.begin_erasure(*id, Erasure::WithinADay)?;
+            self.house.begin_erasure(*id, Erasure::WithinADay)?;
         }
         self.drain_erasures()?;
         (swept.n_lapsed, swept.n_reminded, swept.n_left) =
@@ -214,6 +233,25 @@ pub(crate) struct Fated {
     pub to_erase: Vec<ProfileId>,
     pub n_lapsed: u64,
     pub n_reminded: u64,
+}
+
+impl Committer {
+    /// What people took back longer ago than any backup that may be restored.
+    fn prune_narrowings(&mut self) -> Result<(), VaultError> {
+        let house = Arc::clone(&self.house);
+        let Some(nodes) = house.engine.nodes() else {
+            return house.narrowings().prune(&house.keys, house.now()).map(|_| ());
+        };
+        self.take_turn()?;
+        let pruned =
+            nodes.narrowings().and_then(|rows| house.narrowings().prune_shared(&house.keys, &rows, house.now()));
+        let put = pruned.and_then(|pruned| match pruned {
+            Some((head, last, _)) => nodes.set_narrowing_head(head, last),
+            None => Ok(()),
+        });
+        self.give_back();
+        put
+    }
 }
 
 impl Batch<'_> {

@@ -128,10 +128,7 @@ impl Committer {
                 return refused(NotUndone::TakenMeanwhile);
             }
         }
-        let taken_back = |id: &ProfileId| {
-            let done = house.urgent().tombstones.take_back(id, house.now());
-            done.inspect_err(|error| house.close_after(error))
-        };
+        let taken_back = |id: &ProfileId| house.exhume(id, house.now());
         let noted = house.failpoints.around(Step::TombstoneAppend, || {
             for (n, waiting) in all.iter().enumerate() {
                 // "Now" may have been said since: then it stands.
@@ -162,8 +159,8 @@ impl Committer {
         Ok(Ok(ErasureUndone { person, request, receipt }))
     }
 
-    /// Gives back to the store everybody whose erasure was taken back; also what a crash has cut short.
-    pub(crate) fn finish_undos(&mut self, by: &UndoneBy) -> Result<(), VaultError> {
+    /// Gives back to the store everybody whose erasure was taken back; also what a crash has cut short. Who they are.
+    pub(crate) fn finish_undos(&mut self, by: &UndoneBy) -> Result<Vec<ProfileId>, VaultError> {
         let house = Arc::clone(&self.house);
         let store = Arc::clone(&house.generation().store);
         let mut waiting = Vec::new();
@@ -181,26 +178,28 @@ impl Committer {
             }
         }
         if waiting.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let people = waiting.iter().map(|waiting| waiting.open.id).collect();
         let note = house.urgent().tombstones.note();
         self.write(|batch| {
             batch.ops().push(note);
             waiting.into_iter().try_for_each(|waiting| batch.undo(waiting, by))
-        })
+        })?;
+        Ok(people)
     }
 
     /// Back into memory, unless erased again meanwhile.
-    fn readmit(&mut self, id: &ProfileId) -> Result<(), VaultError> {
+    pub(super) fn readmit(&mut self, id: &ProfileId) -> Result<(), VaultError> {
         let house = Arc::clone(&self.house);
         let store = Arc::clone(&house.generation().store);
-        let Some((person, values)) = crate::open::load_person(&house, &*store, id, house.now().day())? else {
-            return Ok(());
-        };
+        let loaded = crate::open::load_person(&house, &*store, id, house.now().day());
+        // A server that is away: the next turn reads it anew.
+        let Some((person, values)) = loaded.inspect_err(|_| self.forget_last())? else { return Ok(()) };
         // An erasure takes this lock before it takes somebody out of memory.
         let urgent = house.urgent();
         if !urgent.tombstones.contains(id) {
-            self.wheel.set(person.number, values.2);
+            self.set_dates(&person, values.2);
             house.admit(person, values);
         }
         drop(urgent);

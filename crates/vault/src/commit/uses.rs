@@ -71,6 +71,7 @@ impl Batch<'_> {
         for run in &taken.runs {
             self.tell(|batch| batch.write_use_run(run));
         }
+        self.taken = taken;
     }
 
     /// Judges what this batch counted, and keeps what is usual. The last thing before a batch is sealed.
@@ -314,6 +315,24 @@ pub(crate) fn kind_of(code: u8) -> Result<AlarmKind, VaultError> {
     AlarmKind::ALL.get(usize::from(code)).copied().ok_or_else(|| format::damaged("house", "an unknown kind of alarm"))
 }
 
+/// What other nodes found: their alarms are ours, and what they know an artefact to ask for is known. How often it read stays each
+/// node's own count.
+pub(crate) fn follow(house: &House, store: &dyn EngineSnapshot) -> Result<(), VaultError> {
+    if let Some(row) = Rows::get(store, Keyspace::House, House::HABIT)? {
+        let form: HabitForm = format::decode("house", &house.open_house(RecordKind::House, House::HABIT, &row)?)?;
+        let mut habit = house.habit();
+        habit.is_new = false;
+        habit.since = Some(habit.since.map_or(At::from_ms(form.since), |since| since.min(At::from_ms(form.since))));
+        for (who, at, fields) in form.known {
+            let known = habit.known.entry(who).or_insert_with(|| (At::from_ms(at), fields.iter().cloned().collect()));
+            known.0 = known.0.min(At::from_ms(at));
+            known.1.extend(fields);
+        }
+    }
+    *house.alarms() = alarms(house, store)?;
+    Ok(())
+}
+
 /// Habit and alarms as they stand on record.
 pub(crate) fn load(house: &House, store: &dyn EngineSnapshot) -> Result<(), VaultError> {
     let mut habit = Habit::default();
@@ -329,6 +348,13 @@ pub(crate) fn load(house: &House, store: &dyn EngineSnapshot) -> Result<(), Vaul
         let form: HourForm = format::decode("house", &house.open_house(RecordKind::House, &key, &row)?)?;
         habit.put_hour(form.hour, form.counts.into_iter().map(|count| ((count.artefact, count.field), count.n)));
     }
+    let alarms = alarms(house, store)?;
+    *house.habit() = habit;
+    *house.alarms() = alarms;
+    Ok(())
+}
+
+fn alarms(house: &House, store: &dyn EngineSnapshot) -> Result<BTreeMap<AlarmId, AlarmForm>, VaultError> {
     let mut alarms = BTreeMap::new();
     for row in store.scan(Keyspace::House, House::ALARMS) {
         let (key, row) = row?;
@@ -337,7 +363,5 @@ pub(crate) fn load(house: &House, store: &dyn EngineSnapshot) -> Result<(), Vaul
         alarms
             .insert(AlarmId::from_bytes(id.ok_or_else(|| format::damaged("house", "an alarm without its id"))?), form);
     }
-    *house.habit() = habit;
-    *house.alarms() = alarms;
-    Ok(())
+    Ok(alarms)
 }

@@ -8,6 +8,7 @@
 
 mod fjall;
 mod memory;
+pub(crate) mod postgres;
 mod reading;
 mod redb;
 #[cfg(test)]
@@ -117,6 +118,11 @@ pub(crate) trait Engine: Send + Sync {
     fn note_files(&self) -> Result<(), VaultError> {
         Ok(())
     }
+
+    /// What several nodes over one store share; `None` where one process has the store for itself.
+    fn nodes(&self) -> Option<&postgres::Postgres> {
+        None
+    }
 }
 
 /// A reading at one moment.
@@ -132,14 +138,32 @@ pub(crate) trait EngineSnapshot: Send + Sync {
 
     /// All of them, last key first.
     fn scan_back(&self, keyspace: Keyspace, prefix: &[u8]) -> Rows<'_>;
+
+    /// Where each question is a journey to a server: fetches these rows, and all rows whose keys begin like those, at once, so that
+    /// they are there when they are asked for. Nothing depends on it.
+    fn warm(&self, rows: Vec<(Keyspace, Vec<u8>)>, below: Vec<(Keyspace, Vec<u8>)>) {
+        drop((rows, below));
+    }
+
+    /// The number of the newest batch that it sees, as nodes count them; 0 where one process has the store for itself.
+    fn position(&self) -> u64 {
+        0
+    }
+
+    /// Whether it can still be read: a reading in a server ends with its session.
+    fn is_readable(&self) -> bool {
+        true
+    }
 }
 
-/// Opens the engine of a folder, making it when absent. A second opening of the same folder is [`VaultError::Locked`].
+/// Opens the engine of a folder, making it when absent. A second opening of the same folder is [`VaultError::Locked`];
+/// a server is opened by as many nodes as like, and needs no folder.
 pub(crate) fn open(kind: EngineKind, folder: &Path) -> Result<Arc<dyn Engine>, VaultError> {
     Ok(match kind {
         EngineKind::Fjall => Arc::new(fjall::Fjall::new(folder)?),
         EngineKind::Redb => Arc::new(redb::Redb::open(folder)?),
         EngineKind::Memory => Arc::new(memory::Memory::default()),
+        EngineKind::Postgres(server) => Arc::new(postgres::Postgres::open(server)?),
     })
 }
 

@@ -243,6 +243,43 @@ fn list_of(current: &Path) -> std::path::PathBuf {
     current.with_file_name(format!("v{}", u64::from_le_bytes(bytes[..8].try_into().unwrap())))
 }
 
+/// A server takes no folder: the same tests, each in a schema of its own. The files are the server's, so what is forgotten
+/// in them has tests of its own (`postgres/tests.rs`), and several nodes may open it.
+mod postgres {
+    use super::super::postgres::tests::local;
+    use super::*;
+
+    fn with(test: fn(EngineKind)) {
+        let Some(address) = local::schema() else { return };
+        test(EngineKind::Postgres(crate::Server::new(&address, None, None).unwrap()));
+    }
+
+    #[test]
+    fn a_batch_lands_whole_and_the_last_op_of_a_key_wins() {
+        with(super::a_batch_lands_whole_and_the_last_op_of_a_key_wins);
+    }
+
+    #[test]
+    fn readers_never_see_half_a_batch() {
+        with(super::readers_never_see_half_a_batch);
+    }
+
+    #[test]
+    fn a_snapshot_stands_still() {
+        with(super::a_snapshot_stands_still);
+    }
+
+    #[test]
+    fn scans_go_both_ways_within_their_prefix() {
+        with(super::scans_go_both_ways_within_their_prefix);
+    }
+
+    #[test]
+    fn what_was_committed_is_there_after_reopening() {
+        with(super::what_was_committed_is_there_after_reopening);
+    }
+}
+
 macro_rules! suite {
     ($($engine:ident = $kind:expr => [$($test:ident),* $(,)?];)*) => {$(
         mod $engine {

@@ -267,7 +267,7 @@ fn a_life() {
     let last = images.iter().rfind(|image| image.phase == "after the backup").unwrap();
     let caught = |told: Told| {
         let image = Image { told, folder: last.folder.clone(), ..*last };
-        std::panic::catch_unwind(|| check(&image, engine)).is_err()
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&image, engine))).is_err()
     };
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

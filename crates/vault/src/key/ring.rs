@@ -14,7 +14,7 @@ use crate::failpoint::{Step, around};
 use crate::seal::{NONCE_BYTES, TAG_BYTES, decrypt, encrypt};
 use model::{HouseId, Rng};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 /// How a ring file begins.
 pub(crate) const MAGIC: &[u8; 8] = b"FLRING1\n";
@@ -28,6 +28,9 @@ pub(crate) const FILE_BYTES_MAX: usize = file_bytes(VERSIONS_MAX);
 const fn file_bytes(n_versions: usize) -> usize {
     MAGIC.len() + NONCE_BYTES + KEY_BYTES + 4 + n_versions * (4 + 2 * KEY_BYTES) + TAG_BYTES
 }
+
+/// How often a file is read that another process replaces at that moment.
+const REFRESH_TRIES: usize = 50;
 
 /// A version number of the key-encryption key, from 1.
 pub(crate) type KekVersion = u32;
@@ -54,6 +57,8 @@ pub(crate) struct Ring {
     ring_key: Secret,
     house_secret: Secret,
     held: RwLock<Held>,
+    /// The file as it was last read or written here: another process may rotate the keys.
+    seen: Mutex<Vec<u8>>,
 }
 
 impl Ring {
@@ -65,6 +70,7 @@ impl Ring {
             ring_key: root.ring_key(),
             house_secret: Secret::generate(rng),
             held: RwLock::new(Held { versions: vec![Version::generate(1, rng)], next: 2 }),
+            seen: Mutex::default(),
         };
         if let Some(path) = path {
             let bytes = ring.to_file(&ring.read(), rng)?;
@@ -81,6 +87,7 @@ impl Ring {
             ring_key: Secret::generate(rng),
             house_secret: Secret::generate(rng),
             held: RwLock::new(Held { versions: vec![Version::generate(1, rng)], next: 2 }),
+            seen: Mutex::default(),
         }
     }
 
@@ -103,7 +110,53 @@ impl Ring {
         let plain =
             decrypt(&ring_key, *nonce, &place(house), sealed).map(Wiped).map_err(|_| damaged("it does not open"))?;
         let (house_secret, held) = from_plain(&plain.0).ok_or_else(|| damaged("it has an unknown form"))?;
-        Ok(Self { path: path.map(Path::to_path_buf), house: *house, ring_key, house_secret, held: RwLock::new(held) })
+        Ok(Self {
+            path: path.map(Path::to_path_buf),
+            house: *house,
+            ring_key,
+            house_secret,
+            held: RwLock::new(held),
+            seen: Mutex::new(bytes.to_vec()),
+        })
+    }
+
+    /// Takes over what another process made of the file (a rotation by another node): new versions, and those it destroyed.
+    /// Nothing is read anew when the file is as it was seen last.
+    pub(crate) fn refresh(&self) -> Result<(), VaultError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        // A file that is replaced at this moment is wiped under the reader: read again, it is the new one.
+        for tries_left in (0..REFRESH_TRIES).rev() {
+            let bytes = Disk::read(path)?.ok_or_else(|| damaged("the file is missing"))?;
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen == bytes {
+                return Ok(());
+            }
+            let opened = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<NONCE_BYTES>());
+            let opened = opened.and_then(|(nonce, sealed)| {
+                let plain = decrypt(&self.ring_key, *nonce, &place(&self.house), sealed).map(Wiped).ok()?;
+                from_plain(&plain.0)
+            });
+            match opened {
+                Some((secret, held)) if secret.bytes() == self.house_secret.bytes() => {
+                    *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+                    *seen = bytes;
+                    return Ok(());
+                }
+                _ if tries_left > 0 => {}
+                _ => return Err(damaged("it was replaced by one that does not open")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps other processes from changing the file meanwhile, and takes over what they made of it.
+    fn alone(&self) -> Result<Option<std::fs::File>, VaultError> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let lock_path = path.with_extension("lock");
+        let lock = Disk::open_or_create(&lock_path)?;
+        lock.lock().map_err(|source| crate::disk::file_error("locking", &lock_path, source))?;
+        self.refresh()?;
+        Ok(Some(lock))
     }
 
     /// What the ring's file holds, sealed anew: for a backup.
@@ -171,6 +224,7 @@ impl Ring {
 
     /// Adds a version that wraps from now on. It is on the disk before anything is wrapped with it.
     pub(crate) fn add_version(&self, rng: &dyn Rng) -> Result<KekVersion, VaultError> {
+        let _alone = self.alone()?;
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let number = held.next;
         if held.versions.len() >= VERSIONS_MAX {
@@ -187,6 +241,7 @@ impl Ring {
     /// Destroys a version that is not the current one: replaced on the disk, and overwritten where it lay, before it is
     /// forgotten here. Returns whether there was one.
     pub(crate) fn destroy(&self, number: KekVersion, rng: &dyn Rng) -> Result<bool, VaultError> {
+        let _alone = self.alone()?;
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         if held.versions.last().is_none_or(|last| last.number == number) {
             return Ok(false);
@@ -237,7 +292,9 @@ impl Ring {
         match &self.path {
             Some(path) => {
                 let bytes = self.to_file(held, rng)?;
-                around(Step::RingReplace, || Disk::replace_and_wipe(path, &bytes))
+                around(Step::RingReplace, || Disk::replace_and_wipe(path, &bytes))?;
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
+                Ok(())
             }
             None => Ok(()),
         }

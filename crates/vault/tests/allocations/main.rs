@@ -8,6 +8,10 @@
 mod fixture;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+#[path = "../../src/engine/postgres/tests/local.rs"]
+#[expect(dead_code, reason = "the tests of the whole room need more of it")]
+mod local;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};

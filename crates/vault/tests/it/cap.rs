@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use vault::{AttemptEnd, EngineKind, FactWrite, Intake, NotBegun};
 
 /// Five campaigns like the first, beside it.
-fn five_campaigns() -> String {
+pub fn five_campaigns() -> String {
     let one = "[campaign.win_back]";
     let begins = promise::fixture::SHOP.find(one).unwrap();
     let rest = &promise::fixture::SHOP[begins..];

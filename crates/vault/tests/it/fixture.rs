@@ -17,7 +17,30 @@ use vault::{
 /// Today, in the tests.
 pub const TODAY: &str = "2026-11-23T12:00:00Z";
 
-pub const ENGINES: [EngineKind; 3] = [EngineKind::Memory, EngineKind::Fjall, EngineKind::Redb];
+/// Every engine: PostgreSQL too, where there is a server to start (said aloud where there is none).
+pub struct Engines;
+
+pub const ENGINES: Engines = Engines;
+
+impl IntoIterator for Engines {
+    type Item = EngineKind;
+    type IntoIter = std::vec::IntoIter<EngineKind>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let embedded = [EngineKind::Memory, EngineKind::Fjall, EngineKind::Redb];
+        embedded.into_iter().chain(postgres()).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// A schema that nobody uses in a server of the tests' own.
+pub fn postgres() -> Option<EngineKind> {
+    Some(EngineKind::Postgres(vault::Server::new(&crate::local::schema()?, None, None).unwrap()))
+}
+
+/// The same engine for another house: in PostgreSQL a schema that nobody uses.
+pub fn fresh(engine: EngineKind) -> EngineKind {
+    if matches!(engine, EngineKind::Postgres(_)) { postgres().unwrap() } else { engine }
+}
 
 /// A house with its clock.
 pub struct House {
@@ -46,8 +69,18 @@ impl House {
         Self::under(engine, &Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses")), seed)
     }
 
-    /// The same with a promise that was read already.
+    /// The same with a promise that was read already. Each house in a schema of its own, also when two are made over one
+    /// engine.
     pub fn under(engine: EngineKind, promise: &Arc<Promise>, seed: u64) -> Self {
+        Self::in_schema(fresh(engine), promise, seed)
+    }
+
+    /// In the very schema that the engine names.
+    pub fn exactly(engine: EngineKind, text: &str, seed: u64) -> Self {
+        Self::in_schema(engine, &Arc::new(promise::parse("shop.toml", text).expect("the shop's promise parses")), seed)
+    }
+
+    fn in_schema(engine: EngineKind, promise: &Arc<Promise>, seed: u64) -> Self {
         let promise = Arc::clone(promise);
         let house = Self::bare(engine, promise, At::parse(TODAY).unwrap(), seed);
         if engine != EngineKind::Memory {
@@ -117,6 +150,13 @@ impl House {
         drop(vault);
         let vault = Vault::open(&options, household.clone()).unwrap();
         Self { vault, clock, promise, household, options: Some(options), folder }
+    }
+
+    /// Another node over the same store: the same folder and clock, chance of its own.
+    pub fn another_node(&self, seed: u64) -> Vault {
+        let (options, household) = self.parts();
+        let household = Household { rng: Arc::new(Seeded::new(seed)), ..household.clone() };
+        Vault::open(options, household).unwrap()
     }
 
     /// Opens again under another promise.

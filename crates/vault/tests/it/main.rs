@@ -19,6 +19,14 @@ mod intake;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
+#[path = "../../src/engine/postgres/tests/local.rs"]
+mod local;
+#[cfg(test)]
+mod nodes;
+#[cfg(test)]
+#[path = "../../src/engine/postgres/tests/proxy.rs"]
+mod proxy;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod retention;

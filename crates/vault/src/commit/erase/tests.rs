@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::engine::Op;
+use crate::fixture::{ENGINES, fresh};
 use crate::format::{CoreForm, UseRunForm};
 use crate::record::{
     ConsentChange, ErasedWho, Identifier, IdentifierKind, Intake, Join, JoinProof, MessageKey, NewDecision, NotUndone,
@@ -19,8 +20,6 @@ use promise::{ArtefactKind, ChannelKind};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-const ENGINES: [EngineKind; 3] = [EngineKind::Memory, EngineKind::Fjall, EngineKind::Redb];
 
 struct Shop {
     vault: Vault,
@@ -55,6 +54,7 @@ fn staff() -> UndoneBy {
 
 impl Shop {
     fn over(engine: EngineKind) -> Self {
+        let engine = fresh(engine);
         let clock = Arc::new(ManualClock::new(At::parse("2026-11-23T12:00:00Z").unwrap()));
         let household = Household {
             promise: Arc::new(promise::parse("shop.toml", promise::fixture::SHOP).unwrap()),
@@ -67,7 +67,7 @@ impl Shop {
         let options = Options { data, engine, root, queue_max: 100, witness: None };
         let vault = match engine {
             EngineKind::Memory => Vault::in_memory(household.clone()).unwrap(),
-            EngineKind::Fjall | EngineKind::Redb => {
+            EngineKind::Fjall | EngineKind::Redb | EngineKind::Postgres(_) => {
                 Vault::create(&options, &household).unwrap();
                 let vault = Vault::open(&options, household.clone()).unwrap();
                 vault.review_everything().unwrap();
@@ -519,4 +519,25 @@ fn d10_no_list_of_who_was_read_keeps_the_number_of_somebody_who_is_gone() {
     shop.vault.sweep().unwrap().wait().unwrap();
     shop.vault.sweep().unwrap().wait().unwrap();
     assert!(runs().iter().all(|run| !run.contains(of_ada)) && runs().iter().any(|run| run.contains(of_bob)));
+}
+
+/// Among nodes: one stopped between the word and the rows, and the others go on.
+#[test]
+fn d10_an_undo_that_one_node_could_not_finish_is_finished_by_another() {
+    let Some(engine) = crate::fixture::postgres() else { return };
+    let shop = Shop::over(engine);
+    let ada = shop.customer("ada", None);
+    let other =
+        Vault::open(&shop.options, Household { rng: Arc::new(Seeded::new(12)), ..shop.household.clone() }).unwrap();
+    shop.erase(ada, Erasure::WithinADay);
+    let settle = || other.put_items(Vec::new()).unwrap().wait().unwrap();
+    settle();
+    assert!(!shop.is_there(&other, ada));
+    assert!(shop.vault.inner.house.exhume(&ada, shop.vault.now()).unwrap());
+    settle();
+    assert!(shop.is_there(&other, ada), "finished by the other node");
+    assert_eq!(shop.core(&other, ada).staff_reads.pop().unwrap().staff, "Fineline");
+    shop.settle();
+    assert!(shop.is_there(&shop.vault, ada), "and known at the first");
+    assert!(!rows(&other).contains_key(&(Keyspace::House, House::recovery_row(&ada))));
 }
