@@ -1,5 +1,5 @@
 //! The open house: keys, engine, files, and the generation that readers see. Shared by the handles, the snapshots and the
-//! committer.
+//! committer. It is long because whatever is open is locked by one order, which is seen whole here.
 //!
 //! Lock order: `urgent` → `leaving`, `urgent` → `published` → `touched`. Nothing does I/O while it holds `published`; whoever takes back a wish holds
 //! `urgent` over its sync, so that acknowledgements go out in the order of the log.

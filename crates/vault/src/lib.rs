@@ -1,4 +1,5 @@
-//! The vault: the only room that touches the data folder and the keys.
+//! The vault: the only room that touches the data folder and the keys. This file is long because every command of the room
+//! stands on one handle.
 //!
 //! Everything about people lives here, sealed under a key per person, and leaves only through a [`Permit`] (one person)
 //! or a [`PermitSet`] (many), which come only from a [`Snapshot`] for a reviewed artefact. Nothing is written but through

@@ -124,7 +124,8 @@ fn room(free: u64, total: u64, kept_percent: u64) -> (Health, &'static str) {
         free if free < part(kept_percent) => {
             (Health::Broken, ": it is full, only opt-outs and erasures are taken; make room")
         }
-        free if free < part(DISK_FREE_PERCENT_MIN) => {
+        // Whoever keeps nothing free has said that they look after the disk themselves.
+        free if kept_percent > 0 && free < part(DISK_FREE_PERCENT_MIN) => {
             (Health::Broken, ": less than 5 %, the house is not ready; make room")
         }
         free if free < DISK_FREE_BYTES_MIN => (Health::Look, ""),
@@ -433,6 +434,7 @@ mod tests {
         assert!(low.0 == Health::Broken && low.1.contains("5 %"), "{low:?}");
         assert!(full.0 == Health::Broken && full.1.contains("only opt-outs"), "{full:?}");
         assert_eq!(room(1 << 29, 2 << 30, 2).0, Health::Look);
+        assert_eq!(room(of(4), total, 0).0, Health::Fine);
     }
 
     #[test]
