@@ -59,7 +59,8 @@ fn opened(vault: &Vault, whose: &ProfileId, keys_of: &ProfileId) -> (usize, usiz
     let (house, store) = (&*vault.inner.house, Arc::clone(&vault.inner.house.generation().store));
     let row = store.get(Keyspace::Keys, keys_of.as_bytes()).unwrap().unwrap();
     let keys = || house.unwrap_person(keys_of, &row).unwrap();
-    let mut open = Open::new(*whose, keys(), CoreForm::default());
+    // Not one that is being made: its records lie in the store.
+    let mut open = Open { is_new: false, ..Open::new(*whose, keys(), CoreForm::default()) };
     let (mut n_opened, mut n_rows) = (0, 0);
     for keyspace in OWN {
         for row in store.scan(keyspace, whose.as_bytes()) {
